@@ -1,0 +1,3 @@
+//! The `etcd-snap` command.
+
+fn main() {}

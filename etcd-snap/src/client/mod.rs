@@ -1,0 +1,1 @@
+//! The online half: clusters, TLS, and the few RPCs that backups need.

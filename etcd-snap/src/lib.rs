@@ -1,0 +1,20 @@
+//! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
+
+mod backend;
+mod bbolt;
+#[cfg(feature = "client")]
+mod client;
+mod digest;
+mod error;
+mod io;
+mod membership;
+mod observe;
+mod raft;
+
+pub use backend::Revision;
+pub use bbolt::PageId;
+pub use digest::Digest;
+pub use error::{Error, ErrorKind, Result};
+pub use io::ReadAt;
+pub use membership::{ClusterId, MemberId};
+pub use observe::{Event, Observer, Phase, Silent};

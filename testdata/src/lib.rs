@@ -1,0 +1,1 @@
+//! Real etcd servers, certificates, fake servers and damaged files for the tests.

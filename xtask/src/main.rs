@@ -1,0 +1,3 @@
+//! The chores of etcd-snap.
+
+fn main() {}
