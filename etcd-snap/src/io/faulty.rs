@@ -1,0 +1,129 @@
+//! The disk with faults: step `n` of those that change it fails, once or for good.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Disk, NewFile, ReadAt, Storage};
+
+/// What happens at the chosen step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// This step alone fails: a full disk, a refused rename.
+    Once,
+    /// This step and all after it fail: the process was killed, nothing tidies up behind it.
+    Dead,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FaultyDisk {
+    steps: Arc<AtomicU64>,
+    failing: u64,
+    fault: Fault,
+}
+
+impl FaultyDisk {
+    pub(crate) fn new(failing: u64, fault: Fault) -> Self {
+        Self {
+            steps: Arc::default(),
+            failing,
+            fault,
+        }
+    }
+
+    /// Steps tried so far.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::SeqCst)
+    }
+
+    fn step(&self) -> io::Result<()> {
+        let step = self.steps.fetch_add(1, Ordering::SeqCst);
+        let fails = match self.fault {
+            Fault::Once => step == self.failing,
+            Fault::Dead => step >= self.failing,
+        };
+        if fails {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Storage for FaultyDisk {
+    fn create_file(&self, path: &Path) -> io::Result<Arc<dyn NewFile>> {
+        self.step()?;
+        Ok(Arc::new(FaultyFile {
+            file: Disk.create_file(path)?,
+            disk: self.clone(),
+        }))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.create_dir(path)
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.sync_dir(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.rename_new(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.remove_file(path)
+    }
+
+    fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.remove_tree(path)
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Arc<dyn NewFile>,
+    disk: FaultyDisk,
+}
+
+impl ReadAt for FaultyFile {
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
+    }
+}
+
+impl NewFile for FaultyFile {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        if let Err(e) = self.disk.step() {
+            // A write that fails has often done half of its work.
+            self.file.write_at(&bytes[..bytes.len() / 2], offset)?;
+            return Err(e);
+        }
+        self.file.write_at(bytes, offset)
+    }
+
+    fn reserve(&self, size_bytes: u64) -> io::Result<()> {
+        self.disk.step()?;
+        self.file.reserve(size_bytes)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.step()?;
+        self.file.sync()
+    }
+}
