@@ -4,11 +4,13 @@ mod backend;
 mod bbolt;
 #[cfg(feature = "client")]
 mod client;
+mod cursor;
 mod digest;
 mod error;
 mod io;
 mod membership;
 mod observe;
+mod problem;
 mod raft;
 
 pub use backend::Revision;
@@ -18,3 +20,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId};
 pub use observe::{Event, Observer, Phase, Silent};
+pub use problem::{Problem, ProblemCode, Severity};

@@ -1,5 +1,21 @@
 //! The file format of bbolt (formats.md 1). Knows nothing of etcd.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
+mod check;
+mod meta;
 mod page;
+mod pages;
 
+pub(crate) use check::{Record, Visitor, check};
+pub(crate) use meta::{Meta, MetaPages};
 pub use page::PageId;
+pub(crate) use page::PageKind;
+pub(crate) use pages::{BucketRoot, PageError, Pages};

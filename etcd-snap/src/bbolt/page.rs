@@ -1,8 +1,10 @@
-//! Page ids and headers (formats.md 1.1).
+//! Page ids, headers and elements (formats.md 1.1, 1.3).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::cursor::{Cursor, Short};
 
 /// The number of a page: page `n` begins at byte `n` times the page size.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,3 +36,90 @@ impl fmt::Debug for PageId {
         write!(f, "PageId({})", self.0)
     }
 }
+
+/// What a page holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageKind {
+    Branch,
+    Leaf,
+    Meta,
+    Freelist,
+}
+
+impl PageKind {
+    pub(crate) const fn flags(self) -> u16 {
+        match self {
+            Self::Branch => 0x01,
+            Self::Leaf => 0x02,
+            Self::Meta => 0x04,
+            Self::Freelist => 0x10,
+        }
+    }
+
+    pub(crate) fn from_flags(flags: u16) -> Option<Self> {
+        [Self::Branch, Self::Leaf, Self::Meta, Self::Freelist]
+            .into_iter()
+            .find(|kind| kind.flags() == flags)
+    }
+}
+
+impl fmt::Display for PageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Branch => "branch",
+            Self::Leaf => "leaf",
+            Self::Meta => "meta",
+            Self::Freelist => "freelist",
+        })
+    }
+}
+
+/// The 16 bytes that every page begins with, as they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PageHeader {
+    pub(crate) id: PageId,
+    pub(crate) flags: u16,
+    pub(crate) count: u16,
+    /// Pages that follow and belong to this one.
+    pub(crate) overflow: u32,
+}
+
+impl PageHeader {
+    pub(crate) const LEN: usize = 16;
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Short> {
+        let mut cursor = Cursor::new(bytes);
+        Ok(Self {
+            id: PageId(cursor.u64_le("page id")?),
+            flags: cursor.u16_le("page flags")?,
+            count: cursor.u16_le("element count")?,
+            overflow: cursor.u32_le("overflow")?,
+        })
+    }
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        let fields = self
+            .id
+            .0
+            .to_le_bytes()
+            .into_iter()
+            .chain(self.flags.to_le_bytes())
+            .chain(self.count.to_le_bytes())
+            .chain(self.overflow.to_le_bytes());
+        bytes
+            .iter_mut()
+            .zip(fields)
+            .for_each(|(to, from)| *to = from);
+        bytes
+    }
+}
+
+/// Bytes of an element, leaf or branch.
+pub(crate) const ELEMENT_LEN: u64 = 16;
+
+/// The element flag that says: the value is a bucket.
+pub(crate) const BUCKET_FLAG: u32 = 0x01;
+
+/// The longest key (bbolt `MaxKeySize`).
+pub(crate) const LONGEST_KEY: u32 = 32_768;

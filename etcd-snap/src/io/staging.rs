@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{NewFile, ReadAt, Storage};
+use super::{NewFile, Storage};
 use crate::{Error, Result};
 
 /// What happens to a file that already has the final name.
@@ -210,16 +210,5 @@ fn with_fresh_name<T>(
             }
             Err(e) => return Err(e),
         }
-    }
-}
-
-/// So that a staged file can be read back as any other source.
-impl ReadAt for Arc<dyn NewFile> {
-    fn size(&self) -> io::Result<u64> {
-        self.as_ref().size()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.as_ref().read_at(buffer, offset)
     }
 }

@@ -1,0 +1,576 @@
+//! The walk over a whole database, in key order: bbolt's own five rules (formats.md 1.6), what bbolt trusts beside, and
+//! every record handed to a visitor on the way.
+//!
+//! Memory: two bits a page of the file, and a page for each level of the tree.
+
+use super::meta::Meta;
+use super::page::{PageId, PageKind};
+use super::pages::{BranchElement, BucketRoot, LeafElement, PageError, PageView, Pages};
+use crate::Result;
+use crate::io::ReadAt;
+use crate::problem::{Problem, ProblemCode};
+
+/// A tree of 4 KiB pages with two children a branch would pass a petabyte at this depth; a cycle would never end.
+const DEEPEST_TREE: usize = 64;
+/// etcd has buckets at the top only.
+const DEEPEST_BUCKET: usize = 8;
+
+/// Is told what the walk meets. An error of its own ends the walk.
+pub(crate) trait Visitor {
+    /// A bucket at the top begins; its records follow.
+    fn bucket(&mut self, name: &[u8]) -> Result<()>;
+    /// A key of the bucket that began last, or of one nested in it.
+    fn record(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError>;
+    fn problem(&mut self, problem: Problem);
+    /// Another page has been walked: `done` of `total` at most.
+    fn progress(&mut self, done: u64, total: u64) -> Result<()>;
+}
+
+/// A key with its value.
+pub(crate) struct Record<'r, 'a> {
+    pub(crate) key: &'r [u8],
+    /// How deep the bucket is that holds it: 0 for one at the top.
+    pub(crate) nesting: usize,
+    pub(crate) page: PageId,
+    /// Where its element stands in the file.
+    pub(crate) offset: u64,
+    view: &'r mut PageView<'a>,
+    element: LeafElement,
+}
+
+impl Record<'_, '_> {
+    /// A bucket, not a value.
+    pub(crate) fn is_bucket(&self) -> bool {
+        self.element.is_bucket()
+    }
+
+    pub(crate) fn value_len(&self) -> u32 {
+        self.element.value_len()
+    }
+
+    /// A part of the value, at most [`Record::AT_ONCE`] bytes.
+    pub(crate) fn value_part(&mut self, from: u32, len: usize) -> Result<&[u8], PageError> {
+        self.view.value_part(&self.element, from, len)
+    }
+
+    /// The most bytes that [`Record::value_part`] gives.
+    pub(crate) const AT_ONCE: usize = PageView::AT_ONCE;
+
+    /// Calls `each` with the value from `from` to `to`, piece by piece.
+    pub(crate) fn value_pieces(
+        &mut self,
+        from: u32,
+        to: u32,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<(), PageError> {
+        let mut at = from;
+        while at < to {
+            let len = (to.saturating_sub(at) as usize).min(Self::AT_ONCE);
+            each(self.value_part(at, len)?);
+            at = at.saturating_add(len as u32);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn damaged(&self, code: ProblemCode, message: impl Into<String>) -> Problem {
+        Problem::damaged(code, message).at(self.page, self.offset)
+    }
+}
+
+/// Walks everything that `meta` leads to. What is wrong goes to the visitor; the rest is still walked.
+///
+/// # Errors
+/// Where the source cannot be read, or the visitor asks to stop.
+pub(crate) fn check(
+    source: &dyn ReadAt,
+    meta: &Meta,
+    size_bytes: u64,
+    visitor: &mut dyn Visitor,
+) -> Result<()> {
+    let pages = Pages::new(source, meta, size_bytes);
+    let mut walk = Walk {
+        pages,
+        visitor,
+        reachable: PageSet::new(pages.end()),
+        free: None,
+        walked: 0,
+    };
+    walk.high_water(meta, size_bytes);
+    let _ = walk.reachable.insert(PageId::new(0));
+    let _ = walk.reachable.insert(PageId::new(1));
+    if let Some(freelist) = meta.freelist {
+        walk.freelist(freelist)?;
+    }
+    walk.tree(meta.root, 0)?;
+    walk.unreachable();
+    Ok(())
+}
+
+struct Walk<'a, 'v> {
+    pages: Pages<'a>,
+    visitor: &'v mut dyn Visitor,
+    reachable: PageSet,
+    /// The persisted freelist. Without one, what is not reachable is free.
+    free: Option<PageSet>,
+    walked: u64,
+}
+
+/// A page of the path from the root, and the keys that bound what may stand below it.
+struct Frame<'a> {
+    view: PageView<'a>,
+    next: u16,
+    /// No key below may be smaller.
+    least: Option<Vec<u8>>,
+    /// Every key below must be smaller.
+    bound: Option<Vec<u8>>,
+    /// The greatest key met so far below this page.
+    greatest: Option<Vec<u8>>,
+    /// Bytes of the page that the elements so far have claimed. Honest elements do not overlap, so that the work for a
+    /// page stays within its size.
+    claimed: u64,
+    inline: bool,
+}
+
+impl<'a> Frame<'a> {
+    fn new(view: PageView<'a>) -> Self {
+        Self {
+            view,
+            next: 0,
+            least: None,
+            bound: None,
+            greatest: None,
+            claimed: 0,
+            inline: false,
+        }
+    }
+
+    fn claim(&mut self, index: u16, bytes: u64) -> Result<(), PageError> {
+        self.claimed = self.claimed.saturating_add(bytes);
+        if self.claimed <= self.view.len() {
+            return Ok(());
+        }
+        let message = format!("element {index} shares bytes with the elements before it");
+        Err(self.view.damaged(ProblemCode::Element, message).into())
+    }
+}
+
+impl<'a> Walk<'a, '_> {
+    fn high_water(&mut self, meta: &Meta, size_bytes: u64) {
+        if meta.size_bytes() > size_bytes {
+            self.visitor.problem(Problem {
+                offset: Some(size_bytes),
+                ..Problem::damaged(
+                    ProblemCode::FileTooShort,
+                    format!(
+                        "the database ends at byte {size_bytes}, its high-water mark {} needs {}",
+                        meta.high_water,
+                        meta.size_bytes()
+                    ),
+                )
+            });
+        }
+    }
+
+    fn freelist(&mut self, id: PageId) -> Result<()> {
+        let mut free = PageSet::new(self.pages.end());
+        let mut odd = Vec::new();
+        let mut odd_more = 0_u64;
+        let taken = self.pages.freelist(id, |page, offset| {
+            let what = match free.insert(page) {
+                Insert::New => return,
+                Insert::Again => "twice",
+                Insert::OutOfBounds => "although it does not exist",
+            };
+            if odd.len() < 1000 {
+                odd.push(
+                    Problem::damaged(
+                        ProblemCode::Freelist,
+                        format!("the freelist names page {page} {what}"),
+                    )
+                    .at(id, offset),
+                );
+            } else {
+                odd_more = odd_more.saturating_add(1);
+            }
+        });
+        odd.into_iter()
+            .for_each(|problem| self.visitor.problem(problem));
+        if odd_more > 0 {
+            let message = format!("the freelist names {odd_more} more pages wrongly");
+            self.visitor.problem(
+                Problem::damaged(ProblemCode::Freelist, message).at(id, self.pages.offset(id)),
+            );
+        }
+        match taken {
+            Ok(taken) => {
+                self.free = Some(free);
+                self.mark(id, taken);
+                Ok(())
+            }
+            Err(e) => self.note(e),
+        }
+    }
+
+    /// Damage becomes a problem and the walk goes on; any other failure ends it.
+    fn note(&mut self, error: PageError) -> Result<()> {
+        match error {
+            PageError::Failed(error) => Err(error),
+            PageError::Damaged(problem) => {
+                self.visitor.problem(*problem);
+                Ok(())
+            }
+        }
+    }
+
+    /// Marks the pages as in use; says whether all of them are so for the first time.
+    fn mark(&mut self, id: PageId, count: u64) -> bool {
+        let mut first_time = true;
+        for n in 0..count {
+            let page = PageId::new(id.get().saturating_add(n));
+            let offset = self.pages.offset(page);
+            if self.reachable.insert(page) == Insert::Again {
+                first_time = false;
+                self.visitor.problem(
+                    Problem::damaged(
+                        ProblemCode::PageMultipleReferences,
+                        "more than one place refers to this page",
+                    )
+                    .at(page, offset),
+                );
+            }
+            if self.free.as_ref().is_some_and(|free| free.contains(page)) {
+                self.visitor.problem(
+                    Problem::damaged(
+                        ProblemCode::PageReachableAndFree,
+                        "the page is in use and on the freelist",
+                    )
+                    .at(page, offset),
+                );
+            }
+        }
+        first_time
+    }
+
+    /// Opens a page of a tree and accounts for it. `None`: it cannot be walked, and that has been said.
+    fn enter(&mut self, id: PageId) -> Result<Option<PageView<'a>>> {
+        let view = match self.pages.open(id) {
+            Ok(view) => view,
+            Err(e) => {
+                // In use all the same, although nobody can say for how many pages.
+                let _ = self.reachable.insert(id);
+                self.note(e)?;
+                return Ok(None);
+            }
+        };
+        if !matches!(view.kind(), PageKind::Branch | PageKind::Leaf) {
+            let message = format!(
+                "a {} page stands where a branch or a leaf belongs",
+                view.kind()
+            );
+            let _ = self.reachable.insert(id);
+            self.visitor
+                .problem(view.damaged(ProblemCode::PageKind, message));
+            return Ok(None);
+        }
+        // Walking a shared page again would let a small file keep us busy for ever.
+        if !self.mark(id, view.page_count()) {
+            return Ok(None);
+        }
+        self.walked = self.walked.saturating_add(view.page_count());
+        self.visitor.progress(self.walked, self.pages.end())?;
+        Ok(Some(view))
+    }
+
+    fn tree(&mut self, root: PageId, nesting: usize) -> Result<()> {
+        let Some(view) = self.enter(root)? else {
+            return Ok(());
+        };
+        let mut path = vec![Frame::new(view)];
+        while let Some(frame) = path.last_mut() {
+            if frame.view.kind() == PageKind::Leaf {
+                self.leaf(frame, nesting)?;
+            } else if frame.next < frame.view.count() {
+                let Some((child, least, bound)) = self.descend(frame)? else {
+                    continue;
+                };
+                if path.len() >= DEEPEST_TREE {
+                    let message = format!("the tree is more than {DEEPEST_TREE} pages deep");
+                    let offset = self.pages.offset(child);
+                    self.visitor
+                        .problem(Problem::damaged(ProblemCode::Depth, message).at(child, offset));
+                } else if let Some(view) = self.enter(child)? {
+                    path.push(Frame {
+                        least: Some(least),
+                        bound,
+                        ..Frame::new(view)
+                    });
+                }
+                continue;
+            } else if frame.view.count() == 0 {
+                let problem = frame
+                    .view
+                    .damaged(ProblemCode::Element, "a branch page without children");
+                self.visitor.problem(problem);
+            }
+            let done = path.pop();
+            if let (Some(parent), Some(greatest)) =
+                (path.last_mut(), done.and_then(|done| done.greatest))
+            {
+                parent.greatest = Some(greatest);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next child of a branch with the keys that bound it. `None`: this child cannot be reached.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    fn descend(
+        &mut self,
+        frame: &mut Frame<'a>,
+    ) -> Result<Option<(PageId, Vec<u8>, Option<Vec<u8>>)>> {
+        let index = frame.next;
+        frame.next = index.saturating_add(1);
+        let (element, key) = match self.child(frame, index) {
+            Ok(child) => child,
+            Err(e) => {
+                self.note(e)?;
+                return Ok(None);
+            }
+        };
+        self.order(frame, index, &key);
+        let bound = if frame.next < frame.view.count() {
+            let next = frame.next;
+            let read = frame
+                .view
+                .branch_element(next)
+                .and_then(|e| Ok(frame.view.branch_key(&e)?.to_vec()));
+            // The next element is judged in its own turn.
+            read.ok().or_else(|| frame.bound.clone())
+        } else {
+            frame.bound.clone()
+        };
+        if frame
+            .greatest
+            .as_ref()
+            .is_none_or(|greatest| *greatest < key)
+        {
+            frame.greatest = Some(key.clone());
+        }
+        Ok(Some((element.child, key, bound)))
+    }
+
+    fn child(
+        &self,
+        frame: &mut Frame<'a>,
+        index: u16,
+    ) -> Result<(BranchElement, Vec<u8>), PageError> {
+        let element = frame.view.branch_element(index)?;
+        if let Err(e) = frame.claim(index, element.size()) {
+            frame.next = frame.view.count();
+            return Err(e);
+        }
+        let key = frame.view.branch_key(&element)?.to_vec();
+        Ok((element, key))
+    }
+
+    fn leaf(&mut self, frame: &mut Frame<'a>, nesting: usize) -> Result<()> {
+        for index in 0..frame.view.count() {
+            if let Err(e) = self.leaf_record(frame, index, nesting) {
+                self.note(e)?;
+            }
+            if frame.claimed > frame.view.len() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn leaf_record(
+        &mut self,
+        frame: &mut Frame<'a>,
+        index: u16,
+        nesting: usize,
+    ) -> Result<(), PageError> {
+        let element = frame.view.leaf_element(index)?;
+        frame.claim(index, element.size())?;
+        let key = frame.view.leaf_key(&element)?.to_vec();
+        self.order(frame, index, &key);
+        let (page, offset) = (frame.view.id(), frame.view.element_offset(index));
+        let at_top = nesting == 0;
+        let result = if at_top && element.is_bucket() {
+            self.visitor.bucket(&key)?;
+            Ok(())
+        } else {
+            self.visitor.record(&mut Record {
+                key: &key,
+                nesting: nesting.saturating_sub(1),
+                page,
+                offset,
+                view: &mut frame.view,
+                element,
+            })
+        };
+        frame.greatest = Some(key);
+        if let Err(e) = result {
+            self.note(e)?;
+        }
+        if element.is_bucket() {
+            if frame.inline {
+                let message = "an inline bucket holds another bucket";
+                return Err(frame.view.damaged(ProblemCode::Bucket, message).into());
+            }
+            if nesting >= DEEPEST_BUCKET {
+                let message = format!("buckets are nested more than {DEEPEST_BUCKET} deep");
+                return Err(frame.view.damaged(ProblemCode::Depth, message).into());
+            }
+            match frame.view.bucket_root(&element)? {
+                BucketRoot::Page(root) => self.tree(root, nesting.saturating_add(1))?,
+                BucketRoot::Inline { page, offset, len } => {
+                    let view = self.pages.open_inline(page, offset, len)?;
+                    let mut frame = Frame {
+                        inline: true,
+                        ..Frame::new(view)
+                    };
+                    self.leaf(&mut frame, nesting.saturating_add(1))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules of bbolt's `verifyKeyOrder`.
+    fn order(&mut self, frame: &Frame<'_>, index: u16, key: &[u8]) {
+        let mut wrong = |what: &str, other: &[u8]| {
+            self.visitor.problem(
+                Problem::damaged(
+                    ProblemCode::KeyOrder,
+                    format!(
+                        "key {index} ({}) {what} ({})",
+                        hexadecimal(key),
+                        hexadecimal(other)
+                    ),
+                )
+                .at(frame.view.id(), frame.view.element_offset(index)),
+            );
+        };
+        match &frame.greatest {
+            Some(greatest) if greatest.as_slice() == key => {
+                wrong("stands twice: it equals the one before it", greatest);
+            }
+            Some(greatest) if greatest.as_slice() > key => {
+                wrong("is smaller than the one before it", greatest);
+            }
+            Some(_) => {}
+            None => {
+                if let Some(least) = frame.least.as_ref().filter(|least| least.as_slice() > key) {
+                    wrong("is smaller than its separator in the page above", least);
+                }
+            }
+        }
+        if let Some(bound) = frame.bound.as_ref().filter(|bound| bound.as_slice() <= key) {
+            wrong(
+                "is not smaller than the next separator in the page above",
+                bound,
+            );
+        }
+    }
+
+    /// With a persisted freelist every page is in use or free; each run that is neither is one problem.
+    fn unreachable(&mut self) {
+        let Some(free) = &self.free else { return };
+        let mut run: Option<(u64, u64)> = None;
+        let end = self.pages.end();
+        for n in 0..=end {
+            let page = PageId::new(n);
+            if n < end && !self.reachable.contains(page) && !free.contains(page) {
+                run = Some((run.map_or(n, |(first, _)| first), n));
+            } else if let Some((first, last)) = run.take() {
+                let message = if first == last {
+                    "the page is neither in use nor on the freelist".to_owned()
+                } else {
+                    format!("the pages from here to {last} are neither in use nor on the freelist")
+                };
+                let first = PageId::new(first);
+                self.visitor.problem(
+                    Problem::damaged(ProblemCode::PageUnreachable, message)
+                        .at(first, self.pages.offset(first)),
+                );
+            }
+        }
+    }
+}
+
+/// A key for a sentence: its first bytes as hexadecimal digits.
+fn hexadecimal(key: &[u8]) -> String {
+    use std::fmt::Write as _;
+    const SHOWN: usize = 32;
+    let mut text = String::new();
+    for byte in key.iter().take(SHOWN) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    if key.len() > SHOWN {
+        text.push('…');
+    }
+    text
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Insert {
+    New,
+    Again,
+    OutOfBounds,
+}
+
+/// A bit a page.
+struct PageSet {
+    words: Vec<u64>,
+    end: u64,
+}
+
+impl PageSet {
+    fn new(end: u64) -> Self {
+        let words = usize::try_from(end.div_ceil(64)).unwrap_or(usize::MAX);
+        Self {
+            words: vec![0; words],
+            end,
+        }
+    }
+
+    fn place(&self, page: PageId) -> Option<(usize, u64)> {
+        (page.get() < self.end).then(|| ((page.get() >> 6) as usize, 1 << (page.get() & 63)))
+    }
+
+    fn contains(&self, page: PageId) -> bool {
+        self.place(page)
+            .and_then(|(word, bit)| Some(self.words.get(word)? & bit != 0))
+            .unwrap_or(false)
+    }
+
+    fn insert(&mut self, page: PageId) -> Insert {
+        let Some((word, bit)) = self.place(page) else {
+            return Insert::OutOfBounds;
+        };
+        let Some(word) = self.words.get_mut(word) else {
+            return Insert::OutOfBounds;
+        };
+        if *word & bit != 0 {
+            return Insert::Again;
+        }
+        *word |= bit;
+        Insert::New
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_set_knows_its_bounds() {
+        let mut set = PageSet::new(65);
+        assert_eq!(set.insert(PageId::new(64)), Insert::New);
+        assert_eq!(set.insert(PageId::new(64)), Insert::Again);
+        assert_eq!(set.insert(PageId::new(65)), Insert::OutOfBounds);
+        assert!(set.contains(PageId::new(64)) && !set.contains(PageId::new(63)));
+    }
+}
