@@ -12,6 +12,10 @@ mod membership;
 mod observe;
 mod problem;
 mod raft;
+mod snapshot;
+mod sniff;
+mod status;
+mod verify;
 
 pub use backend::Revision;
 pub use bbolt::PageId;
@@ -21,3 +25,11 @@ pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
+pub use snapshot::Snapshot;
+pub use status::{Status, status};
+pub use verify::{Contents, DigestCheck, VerifyOptions, VerifyReport, verify};
+
+/// Milliseconds since `started`, for reports.
+fn milliseconds(started: std::time::Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,171 @@
+//! An opened snapshot file: what every offline verb takes.
+
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::bbolt::{Meta, MetaPages};
+use crate::io::ReadAt;
+use crate::{Digest, Error, ErrorKind, Result, sniff};
+
+/// A snapshot, or the `db` file of a stopped member, whose meta pages were found.
+///
+/// Opening reads the two meta pages and the digest behind the database. That both are there says nothing of the pages
+/// between them: [`verify`](crate::verify) does.
+///
+/// Untrusted files are fine: no verb panics on them, runs for ever, or takes memory that follows what they claim.
+#[derive(Clone)]
+pub struct Snapshot {
+    source: Arc<dyn ReadAt>,
+    name: String,
+    path: Option<PathBuf>,
+    size_bytes: u64,
+    digest: Option<Digest>,
+    metas: MetaPages,
+    meta: Meta,
+}
+
+impl Snapshot {
+    /// Opens a file. Nothing is locked and nothing is changed.
+    ///
+    /// # Errors
+    /// `NotFound`, `AccessDenied` or `Io` where the file cannot be read; `NotASnapshot`, saying what it is instead, where
+    /// it is no bbolt database; `Damaged` where both meta pages are.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
+        let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
+        if !metadata.is_file() {
+            let what = if metadata.is_dir() {
+                "a directory"
+            } else {
+                "not a regular file"
+            };
+            return Err(Error::new(
+                ErrorKind::NotASnapshot,
+                format!(
+                    "{} is {what}: name the snapshot file itself",
+                    path.display()
+                ),
+            )
+            .with_path(path));
+        }
+        let mut snapshot = Self::from_source(path.display().to_string(), Arc::new(file))
+            .map_err(|e| e.with_path(path))?;
+        snapshot.path = Some(path.to_owned());
+        Ok(snapshot)
+    }
+
+    /// Takes a snapshot from anything that can be read at any position; `name` stands for it in sentences.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_source(name: impl Into<String>, source: Arc<dyn ReadAt>) -> Result<Self> {
+        let name = name.into();
+        let size_bytes = source.size().map_err(|e| {
+            Error::new(ErrorKind::Io, format!("cannot tell the size of {name}")).with_source(e)
+        })?;
+        let metas = match MetaPages::read(source.as_ref(), &name) {
+            Ok(metas) => metas,
+            Err(e) if e.kind() == ErrorKind::NotASnapshot => {
+                return Err(sniff::not_a_snapshot(source.as_ref(), size_bytes, &name));
+            }
+            Err(e) => return Err(e),
+        };
+        let meta = metas
+            .current()
+            .ok_or_else(|| Error::damaged(format!("{name} has no usable meta page")))?;
+        let digest = read_digest(source.as_ref(), size_bytes, &name)?;
+        Ok(Self {
+            source,
+            name,
+            path: None,
+            size_bytes,
+            digest,
+            metas,
+            meta,
+        })
+    }
+
+    /// The name that sentences use: the path, for a file.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The path, for a file.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Bytes of the file that belong to the database: all but the digest.
+    #[must_use]
+    pub fn database_bytes(&self) -> u64 {
+        match self.digest {
+            Some(_) => self.size_bytes.saturating_sub(Digest::LEN as u64),
+            None => self.size_bytes,
+        }
+    }
+
+    /// The digest at the end of the file; `None` for a raw copy of a database.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// Bytes of a page.
+    #[must_use]
+    pub fn page_size_bytes(&self) -> u32 {
+        self.metas.page_size()
+    }
+
+    pub(crate) fn source(&self) -> &Arc<dyn ReadAt> {
+        &self.source
+    }
+
+    pub(crate) fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    pub(crate) fn metas(&self) -> &MetaPages {
+        &self.metas
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("name", &self.name)
+            .field("size_bytes", &self.size_bytes)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A database is a multiple of its page size, so 32 bytes over a multiple of 512, the smallest sector, are a digest
+/// (`hasChecksum` in etcd's `etcdutl/snapshot/v3_snapshot.go`).
+fn read_digest(source: &dyn ReadAt, size_bytes: u64, name: &str) -> Result<Option<Digest>> {
+    const SECTOR: u64 = 512;
+    if size_bytes % SECTOR != Digest::LEN as u64 {
+        return Ok(None);
+    }
+    let mut bytes = [0; Digest::LEN];
+    let offset = size_bytes.saturating_sub(Digest::LEN as u64);
+    let n = source.read_at(&mut bytes, offset).map_err(|e| {
+        Error::new(
+            ErrorKind::Io,
+            format!("cannot read the digest at the end of {name}"),
+        )
+        .with_offset(offset)
+        .with_source(e)
+    })?;
+    Ok((n == bytes.len()).then_some(Digest::new(bytes)))
+}

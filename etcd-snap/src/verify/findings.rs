@@ -1,0 +1,191 @@
+//! What a walk over a snapshot finds: problems up to a bound, and the contents.
+
+use crate::bbolt;
+use crate::observe::{Event, Observer, Phase, tell};
+use crate::verify::records::Records;
+use crate::verify::{Contents, DigestCheck};
+use crate::{Error, ErrorKind, Problem, ProblemCode, Result, Severity, Snapshot};
+
+/// Collects problems: damage before the rest, up to a bound.
+#[derive(Debug)]
+pub(crate) struct Findings {
+    max_problems: usize,
+    problems: Vec<Problem>,
+    more_problems: u64,
+    contents: Contents,
+}
+
+impl Findings {
+    pub(crate) fn new(max_problems: usize) -> Self {
+        Self {
+            max_problems,
+            problems: Vec::new(),
+            more_problems: 0,
+            contents: Contents::default(),
+        }
+    }
+
+    /// A full list still takes damage, in the place of something less bad: the verdict must not depend on the bound.
+    pub(crate) fn problem(&mut self, problem: Problem) {
+        // Even a bound of nothing keeps the one problem that makes the verdict.
+        if self.problems.len() < self.max_problems.max(1) {
+            self.problems.push(problem);
+            return;
+        }
+        self.more_problems = self.more_problems.saturating_add(1);
+        if problem.severity == Severity::Damaged {
+            if let Some(lesser) = self
+                .problems
+                .iter_mut()
+                .rev()
+                .find(|listed| listed.severity < Severity::Damaged)
+            {
+                *lesser = problem;
+            }
+        }
+    }
+
+    pub(crate) fn contents(&self) -> &Contents {
+        &self.contents
+    }
+
+    pub(crate) fn into_parts(self) -> (Contents, Vec<Problem>, u64) {
+        (self.contents, self.problems, self.more_problems)
+    }
+
+    /// # Errors
+    /// `Damaged` if there is any damage.
+    pub(crate) fn require_sound(&self, name: &str) -> Result<()> {
+        if self
+            .problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Damaged)
+        {
+            let digest = None;
+            return Err(damage_with(
+                name,
+                digest,
+                &self.problems,
+                self.more_problems,
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Checks meta pages, page tree and records; what the snapshot holds is in the findings then.
+pub(crate) fn examine(
+    snapshot: &Snapshot,
+    findings: &mut Findings,
+    observer: &dyn Observer,
+) -> Result<()> {
+    tell(observer, &Event::Started(Phase::Check))?;
+    let from_stream = snapshot.digest().is_some();
+    for problem in snapshot.metas().problems(from_stream) {
+        findings.problem(problem);
+    }
+    let meta = snapshot.meta();
+    if from_stream && snapshot.database_bytes() > meta.size_bytes() {
+        findings.problem(Problem {
+            offset: Some(meta.size_bytes()),
+            ..Problem::damaged(
+                ProblemCode::FileTooLong,
+                format!(
+                    "{} bytes stand between the end of the database and the digest",
+                    snapshot.database_bytes().saturating_sub(meta.size_bytes())
+                ),
+            )
+        });
+    }
+
+    let page_size = u64::from(meta.page_size);
+    let progress = |done: u64, total: u64| {
+        tell(
+            observer,
+            &Event::Progress {
+                phase: Phase::Check,
+                done_bytes: done.saturating_mul(page_size),
+                total_bytes: total.saturating_mul(page_size),
+            },
+        )
+    };
+    let mut contents = {
+        let mut records = Records::new(|problem| findings.problem(problem), &progress);
+        bbolt::check(
+            snapshot.source().as_ref(),
+            meta,
+            snapshot.database_bytes(),
+            &mut records,
+        )?;
+        // Keys that did not fit the bound of memory are counted in further rounds.
+        while records.begin_recount() {
+            bbolt::check(
+                snapshot.source().as_ref(),
+                meta,
+                snapshot.database_bytes(),
+                &mut records,
+            )?;
+        }
+        records.finish()
+    };
+    contents.total_size_bytes = meta.size_bytes();
+    findings.contents = contents;
+    Ok(())
+}
+
+pub(crate) fn damage(
+    name: &str,
+    digest: &DigestCheck,
+    problems: &[Problem],
+    more_problems: u64,
+) -> Error {
+    damage_with(name, Some(digest), problems, more_problems)
+}
+
+fn damage_with(
+    name: &str,
+    digest: Option<&DigestCheck>,
+    problems: &[Problem],
+    more_problems: u64,
+) -> Error {
+    const SHOWN: usize = 3;
+    let bad: Vec<_> = problems
+        .iter()
+        .filter(|problem| problem.severity == Severity::Damaged)
+        .collect();
+    let mut sentence = format!("{name} is damaged: ");
+    for (n, problem) in bad.iter().take(SHOWN).enumerate() {
+        if n > 0 {
+            sentence.push_str("; ");
+        }
+        sentence.push_str(&problem.to_string());
+    }
+    let more = more_problems.saturating_add(bad.len().saturating_sub(SHOWN) as u64);
+    if more > 0 {
+        sentence.push_str(&format!("; and {more} more"));
+    }
+    let mismatch = match digest {
+        Some(DigestCheck::Mismatch { expected, found }) => Some((*expected, *found)),
+        _ => None,
+    };
+    let kind = if mismatch.is_some() {
+        ErrorKind::DigestMismatch
+    } else {
+        ErrorKind::Damaged
+    };
+    let mut error = Error::new(kind, sentence);
+    if let Some((expected, found)) = mismatch {
+        error = error
+            .with_detail("expected", expected.to_string())
+            .with_detail("found", found.to_string());
+    }
+    if let Some(problem) = bad.first() {
+        if let Some(page) = problem.page {
+            error = error.with_page(page);
+        }
+        if let Some(offset) = problem.offset {
+            error = error.with_offset(offset);
+        }
+    }
+    error
+}

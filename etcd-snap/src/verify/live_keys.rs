@@ -1,0 +1,157 @@
+//! Counts the user keys that are not deleted, exactly, in bounded memory.
+//!
+//! A set of keys would grow with the database. So keys are fingerprints of 128 bits, and when their set outgrows its bound,
+//! half of the key space is put off to a further round over the records, as often as needed.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+/// Fingerprints held at a time: some 20 MiB.
+const MOST_FINGERPRINTS: usize = 1 << 19;
+
+/// A key, to those who only ask whether two are the same. Seeded anew in every run, so nobody can make two keys collide.
+pub(crate) struct Fingerprint<H: Hasher>(H, H);
+
+impl<H: Hasher> Fingerprint<H> {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+        self.1.write(bytes);
+    }
+
+    fn finish(&self) -> u128 {
+        u128::from(self.0.finish()) << 64 | u128::from(self.1.finish())
+    }
+}
+
+/// The fingerprints whose lowest `bits` are `pattern`.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    bits: u32,
+    pattern: u128,
+}
+
+impl Part {
+    const ALL: Self = Self {
+        bits: 0,
+        pattern: 0,
+    };
+
+    fn contains(self, fingerprint: u128) -> bool {
+        fingerprint & ((1 << self.bits) - 1) == self.pattern
+    }
+
+    fn halves(self) -> [Self; 2] {
+        let bits = self.bits + 1;
+        [
+            Self {
+                bits,
+                pattern: self.pattern,
+            },
+            Self {
+                bits,
+                pattern: self.pattern | 1 << self.bits,
+            },
+        ]
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct LiveKeys {
+    seeds: [RandomState; 2],
+    most: usize,
+    part: Part,
+    live: HashSet<u128>,
+    put_off: Vec<Part>,
+    counted: u64,
+}
+
+impl LiveKeys {
+    pub(crate) fn new() -> Self {
+        Self::with_bound(MOST_FINGERPRINTS)
+    }
+
+    fn with_bound(most: usize) -> Self {
+        Self {
+            seeds: [RandomState::new(), RandomState::new()],
+            most,
+            part: Part::ALL,
+            live: HashSet::new(),
+            put_off: Vec::new(),
+            counted: 0,
+        }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint<impl Hasher + use<>> {
+        let [first, second] = &self.seeds;
+        Fingerprint(first.build_hasher(), second.build_hasher())
+    }
+
+    pub(crate) fn put<H: Hasher>(&mut self, key: &Fingerprint<H>) {
+        let key = key.finish();
+        if !self.part.contains(key) {
+            return;
+        }
+        self.live.insert(key);
+        while self.live.len() > self.most {
+            let [kept, put_off] = self.part.halves();
+            self.put_off.push(put_off);
+            self.part = kept;
+            self.live.retain(|key| kept.contains(*key));
+        }
+    }
+
+    pub(crate) fn delete<H: Hasher>(&mut self, key: &Fingerprint<H>) {
+        self.live.remove(&key.finish());
+    }
+
+    /// Ends a round. `true`: the same records must be gone through once more.
+    pub(crate) fn next_round(&mut self) -> bool {
+        self.counted += self.live.len() as u64;
+        self.live.clear();
+        match self.put_off.pop() {
+            Some(part) => {
+                self.part = part;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rounds_over_parts_count_what_one_big_set_counts(
+            history in proptest::collection::vec((0_u16..300, any::<bool>()), 0..600),
+            bound in 1_usize..40,
+        ) {
+            let mut model = HashSet::new();
+            for (key, put) in &history {
+                if *put { model.insert(*key); } else { model.remove(key); }
+            }
+            let mut live = LiveKeys::with_bound(bound);
+            loop {
+                for (key, put) in &history {
+                    let mut fingerprint = live.fingerprint();
+                    fingerprint.update(&key.to_be_bytes());
+                    if *put { live.put(&fingerprint) } else { live.delete(&fingerprint) }
+                }
+                if !live.next_round() {
+                    break;
+                }
+            }
+            prop_assert_eq!(live.count(), model.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Is a snapshot whole? Digest, meta pages, page tree and every record.
+
+mod findings;
+mod live_keys;
+mod records;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+pub(crate) use findings::{Findings, examine};
+
+use crate::io::ReadAt;
+use crate::observe::{Event, Observer, Phase, Silent, tell};
+use crate::{Digest, Error, ErrorKind, Problem, ProblemCode, Result, Revision, Severity, Snapshot};
+
+/// How to verify.
+#[derive(Clone)]
+pub struct VerifyOptions {
+    max_problems: usize,
+    observer: Arc<dyn Observer>,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self {
+            max_problems: 100,
+            observer: Arc::new(Silent),
+        }
+    }
+}
+
+impl VerifyOptions {
+    /// How many problems the report lists; the rest is counted. 100 unless told.
+    #[must_use]
+    pub fn with_max_problems(mut self, max_problems: usize) -> Self {
+        self.max_problems = max_problems;
+        self
+    }
+
+    /// Who is told of progress, and may stop the work.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+}
+
+impl std::fmt::Debug for VerifyOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VerifyOptions")
+            .field("max_problems", &self.max_problems)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the bytes of the database say to the digest behind them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum DigestCheck {
+    /// They are the ones the digest was made of.
+    Matches {
+        /// The SHA-256 of the database.
+        digest: Digest,
+    },
+    /// They are not.
+    Mismatch {
+        /// What the file says.
+        expected: Digest,
+        /// What its bytes give.
+        found: Digest,
+    },
+    /// The file has no digest, as every raw copy of a database.
+    Missing {
+        /// What its bytes give.
+        found: Digest,
+    },
+}
+
+/// What a verification found. [`into_proven`](Self::into_proven) turns it into a verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[must_use = "a report can hold problems: look at it, or call into_proven"]
+#[non_exhaustive]
+pub struct VerifyReport {
+    /// Of this report's form: 1.
+    pub schema: u32,
+    /// The file.
+    pub path: Option<PathBuf>,
+    /// Bytes of the file.
+    pub size_bytes: u64,
+    /// Bytes of a page.
+    pub page_size_bytes: u32,
+    /// Digest against bytes.
+    pub digest: DigestCheck,
+    /// What the database holds.
+    pub contents: Contents,
+    /// Every problem found, the first ones up to the bound that was asked for.
+    pub problems: Vec<Problem>,
+    /// Problems beyond that bound.
+    pub more_problems: u64,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+}
+
+/// What a database holds, counted while it was walked. Of a damaged one: what could be read of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Contents {
+    /// The CRC-32C that `etcdutl snapshot status` prints: over names, keys and values of all buckets.
+    pub hash: u32,
+    /// Main revision of the last record: the store's revision.
+    pub revision: Revision,
+    /// Everything before it was compacted away, or is to be at the next start. `None`: never compacted.
+    pub compact_revision: Option<Revision>,
+    /// Records in all buckets together: the "total keys" of etcd 3.4 and 3.5.
+    pub total_records: u64,
+    /// User keys that are not deleted: the "total keys" since etcd 3.6.
+    pub live_keys: u64,
+    /// Bytes of the database up to its high-water mark: the "total size".
+    pub total_size_bytes: u64,
+    /// Since etcd 3.6, for example `3.6.0`.
+    pub storage_version: Option<String>,
+    /// The version that the whole cluster had, for example `3.5.0`.
+    pub cluster_version: Option<String>,
+    /// Members of the cluster that the snapshot is from.
+    pub members: u64,
+    /// Leases, expired or not.
+    pub leases: u64,
+    /// Alarms in force, each as `NOSPACE of member 8e9e05c52164694d`.
+    pub alarms: Vec<String>,
+    /// Whether users must log in.
+    pub auth_enabled: bool,
+}
+
+impl VerifyReport {
+    /// No damage was found. Says nothing of the digest: a raw copy of a database has none.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.worst() < Some(Severity::Damaged)
+    }
+
+    /// The worst of the problems.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        // A list that was cut short begins with damage, if there is any: see Findings::problem.
+        self.problems.iter().map(|problem| problem.severity).max()
+    }
+
+    /// The report again if the snapshot is whole and its digest proves it.
+    ///
+    /// # Errors
+    /// `DigestMismatch` or `Damaged`, with the first problems in the sentence; `NoDigest` where nothing is damaged and
+    /// nothing proves that the bytes are the ones a server sent.
+    pub fn into_proven(self) -> Result<Self> {
+        let name = self
+            .path
+            .as_ref()
+            .map_or_else(|| "the snapshot".to_owned(), |p| p.display().to_string());
+        if !self.is_sound() {
+            return Err(findings::damage(
+                &name,
+                &self.digest,
+                &self.problems,
+                self.more_problems,
+            ));
+        }
+        match self.digest {
+            DigestCheck::Missing { .. } => Err(Error::new(
+                ErrorKind::NoDigest,
+                format!(
+                    "{name} is sound, but has no digest: nothing proves that its bytes are the ones a server sent"
+                ),
+            )),
+            _ => Ok(self),
+        }
+    }
+}
+
+/// Reads the whole snapshot: compares the digest, checks meta pages and page tree by bbolt's rules and what bbolt trusts
+/// beside, and decodes every record.
+///
+/// Problems are in the report. The file is only read. Blocks for about as long as reading it takes; memory stays within a
+/// few megabytes at any size of the file.
+///
+/// # Errors
+/// Where the file cannot be read, or the observer asked to stop.
+pub fn verify(snapshot: &Snapshot, options: &VerifyOptions) -> Result<VerifyReport> {
+    let started = Instant::now();
+    let observer = options.observer.as_ref();
+
+    let digest = check_digest(snapshot, observer)?;
+    let mut findings = Findings::new(options.max_problems);
+    if let DigestCheck::Mismatch { expected, found } = digest {
+        findings.problem(Problem::damaged(
+            ProblemCode::DigestMismatch,
+            format!("the bytes are not the ones that were saved: their SHA-256 is {found}, the digest at the end says {expected}"),
+        ));
+    }
+    examine(snapshot, &mut findings, observer)?;
+
+    let (contents, problems, more_problems) = findings.into_parts();
+    Ok(VerifyReport {
+        schema: 1,
+        path: snapshot.path().map(ToOwned::to_owned),
+        size_bytes: snapshot.size_bytes(),
+        page_size_bytes: snapshot.page_size_bytes(),
+        digest,
+        contents,
+        problems,
+        more_problems,
+        duration_ms: crate::milliseconds(started),
+    })
+}
+
+fn check_digest(snapshot: &Snapshot, observer: &dyn Observer) -> Result<DigestCheck> {
+    let found = hash(snapshot.source().as_ref(), snapshot, observer)?;
+    Ok(match snapshot.digest() {
+        None => DigestCheck::Missing { found },
+        Some(digest) if digest == found => DigestCheck::Matches { digest },
+        Some(expected) => DigestCheck::Mismatch { expected, found },
+    })
+}
+
+fn hash(source: &dyn ReadAt, snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
+    let phase = Phase::Digest;
+    tell(observer, &Event::Started(phase))?;
+    let total_bytes = snapshot.database_bytes();
+    let mut hasher = Sha256::new();
+    read_in_order(
+        source,
+        total_bytes,
+        snapshot.name(),
+        |_, bytes| {
+            hasher.update(bytes);
+            Ok(())
+        },
+        |done_bytes| {
+            tell(
+                observer,
+                &Event::Progress {
+                    phase,
+                    done_bytes,
+                    total_bytes,
+                },
+            )
+        },
+    )?;
+    Ok(Digest::new(hasher.finalize().into()))
+}
+
+/// Reads `total_bytes` from the front in pieces of a megabyte.
+pub(crate) fn read_in_order(
+    source: &dyn ReadAt,
+    total_bytes: u64,
+    name: &str,
+    mut each: impl FnMut(u64, &[u8]) -> Result<()>,
+    mut progress: impl FnMut(u64) -> Result<()>,
+) -> Result<()> {
+    const PIECE: usize = 1 << 20;
+    let mut buffer = vec![0; PIECE];
+    let mut at = 0;
+    while at < total_bytes {
+        let wanted = usize::try_from(total_bytes - at)
+            .unwrap_or(PIECE)
+            .min(PIECE);
+        let piece = buffer.get_mut(..wanted).unwrap_or_default();
+        let n = source.read_at(piece, at).map_err(|e| {
+            Error::new(ErrorKind::Io, format!("cannot read {name} at byte {at}"))
+                .with_offset(at)
+                .with_source(e)
+        })?;
+        if n < wanted {
+            return Err(Error::new(
+                ErrorKind::Io,
+                format!(
+                    "{name} became shorter while it was read: it ends at byte {}",
+                    at + n as u64
+                ),
+            )
+            .with_offset(at));
+        }
+        each(at, piece)?;
+        at += n as u64;
+        progress(at)?;
+    }
+    Ok(())
+}
