@@ -1,1 +1,22 @@
 //! Real etcd servers, certificates, fake servers and damaged files for the tests.
+//!
+//! Everything that can fail returns an [`anyhow::Error`] with the output of the program that failed: tests return
+//! `anyhow::Result<()>` and use `?`.
+
+use std::path::PathBuf;
+
+pub mod etcd;
+
+/// The folder of this crate in the source tree, where the small files lie.
+pub fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The workspace's build folder: `CARGO_TARGET_DIR`, or `target` beside the workspace's manifest.
+pub fn target_folder() -> PathBuf {
+    let workspace = folder().join("..");
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => workspace.join(folder),
+        None => workspace.join("target"),
+    }
+}

@@ -1,0 +1,41 @@
+package tools
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+)
+
+// Programs are the three of etcd, as each minor links them.
+type Programs struct {
+	Server  func(args []string)
+	Control func()
+	Utility *cobra.Command
+}
+
+// Main runs the program that the name of the executable asks for.
+func Main(programs Programs) {
+	switch name := filepath.Base(os.Args[0]); name {
+	case "etcd":
+		programs.Server(os.Args)
+	case "etcdctl":
+		programs.Control()
+	case "etcdutl":
+		cobra.EnablePrefixMatching = true
+		programs.Utility.SetHelpTemplate(`{{.UsageString}}`)
+		if programs.Utility.Execute() != nil {
+			os.Exit(1)
+		}
+	case "bbolt-check":
+		os.Exit(Check(os.Args[1:]))
+	case "bulk":
+		os.Exit(Bulk(os.Args[1:]))
+	case "dump":
+		os.Exit(Dump(os.Args[1:]))
+	default:
+		fmt.Fprintf(os.Stderr, "%s: call me etcd, etcdctl, etcdutl, bbolt-check, bulk or dump\n", name)
+		os.Exit(2)
+	}
+}
