@@ -1,5 +1,6 @@
 //! The chores of etcd-snap. One file a sub-command: its arguments and its `run`.
 
+mod codegen;
 mod etcd;
 
 use std::process::ExitCode;
@@ -19,11 +20,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    Codegen(codegen::Arguments),
     Etcd(etcd::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
     };
     match done {

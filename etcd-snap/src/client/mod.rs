@@ -1,1 +1,4 @@
 //! The online half: clusters, TLS, and the few RPCs that backups need.
+
+mod auth;
+mod generated;
