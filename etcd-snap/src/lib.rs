@@ -8,9 +8,11 @@ mod cursor;
 mod digest;
 mod error;
 mod io;
+#[allow(dead_code, unused_imports, reason = "restore is not here yet")]
 mod membership;
 mod observe;
 mod problem;
+#[allow(dead_code, unused_imports, reason = "restore is not here yet")]
 mod raft;
 mod snapshot;
 mod sniff;
@@ -22,7 +24,7 @@ pub use bbolt::PageId;
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use io::ReadAt;
-pub use membership::{ClusterId, MemberId};
+pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use snapshot::Snapshot;
