@@ -10,12 +10,14 @@
 )]
 
 mod check;
+mod edit;
+mod image;
 mod meta;
 mod page;
 mod pages;
 
 pub(crate) use check::{Record, Visitor, check};
+pub(crate) use edit::{Edit, Records};
 pub(crate) use meta::{Meta, MetaPages};
 pub use page::PageId;
-pub(crate) use page::PageKind;
-pub(crate) use pages::{BucketRoot, PageError, Pages};
+pub(crate) use pages::PageError;
