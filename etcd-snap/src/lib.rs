@@ -8,11 +8,9 @@ mod cursor;
 mod digest;
 mod error;
 mod io;
-#[allow(dead_code, unused_imports, reason = "restore is not here yet")]
 mod membership;
 mod observe;
 mod problem;
-#[allow(dead_code, unused_imports, reason = "restore is not here yet")]
 mod raft;
 mod snapshot;
 mod sniff;

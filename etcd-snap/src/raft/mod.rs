@@ -1,1 +1,24 @@
 //! What a member needs beside the database: the WAL and the `.snap` file (formats.md 5.5, 5.6).
+//!
+//! Everything is made in memory, a few kilobytes; putting it into files is the caller's part.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod frame;
+mod messages;
+pub(crate) mod snap;
+mod store_v2;
+pub(crate) mod wal;
+
+#[cfg(test)]
+mod samples;
+
+/// The term that a restored cluster begins in: one election is taken to have happened.
+pub(crate) const FIRST_TERM: u64 = 1;
