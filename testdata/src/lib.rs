@@ -1,11 +1,26 @@
 //! Real etcd servers, certificates, fake servers and damaged files for the tests.
 //!
+//! A test that wants a real cluster starts here:
+//!
+//! ```no_run
+//! use etcd_snap_testdata::{cluster::Cluster, etcd::Version};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let cluster = Cluster::builder(Version::V3_6).members(3).start()?;
+//! cluster.etcdctl(["put", "a", "b"])?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Everything that can fail returns an [`anyhow::Error`] with the output of the program that failed: tests return
 //! `anyhow::Result<()>` and use `?`.
 
 use std::path::PathBuf;
 
+pub mod certificates;
+pub mod cluster;
 pub mod etcd;
+mod process;
 
 /// The folder of this crate in the source tree, where the small files lie.
 pub fn folder() -> PathBuf {
