@@ -95,7 +95,6 @@ pub(crate) fn check(
         free: None,
         walked: 0,
     };
-    walk.high_water(meta, size_bytes);
     let _ = walk.reachable.insert(PageId::new(0));
     let _ = walk.reachable.insert(PageId::new(1));
     if let Some(freelist) = meta.freelist {
@@ -155,22 +154,6 @@ impl<'a> Frame<'a> {
 }
 
 impl<'a> Walk<'a, '_> {
-    fn high_water(&mut self, meta: &Meta, size_bytes: u64) {
-        if meta.size_bytes() > size_bytes {
-            self.visitor.problem(Problem {
-                offset: Some(size_bytes),
-                ..Problem::damaged(
-                    ProblemCode::FileTooShort,
-                    format!(
-                        "the database ends at byte {size_bytes}, its high-water mark {} needs {}",
-                        meta.high_water,
-                        meta.size_bytes()
-                    ),
-                )
-            });
-        }
-    }
-
     fn freelist(&mut self, id: PageId) -> Result<()> {
         let mut free = PageSet::new(self.pages.end());
         let mut odd = Vec::new();

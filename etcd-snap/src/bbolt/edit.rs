@@ -24,6 +24,7 @@ pub(crate) type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 /// A database that is being changed. Nothing leads to the changes before [`commit`](Self::commit).
 pub(crate) struct Edit<'a> {
     file: &'a dyn NewFile,
+    path: &'a Path,
     meta: Meta,
     /// Buckets by name, each with the value that describes it.
     buckets: Records,
@@ -33,7 +34,7 @@ pub(crate) struct Edit<'a> {
 
 impl<'a> Edit<'a> {
     /// Takes a database whose `meta` was read from it, and which holds all that the meta describes.
-    pub(crate) fn begin(file: &'a dyn NewFile, meta: Meta) -> Result<Self> {
+    pub(crate) fn begin(file: &'a dyn NewFile, path: &'a Path, meta: Meta) -> Result<Self> {
         let pages = Pages::new(file, &meta, meta.size_bytes());
         let mut buckets = Records::new();
         for element in small_tree(&pages, meta.root)? {
@@ -46,6 +47,7 @@ impl<'a> Edit<'a> {
         }
         Ok(Self {
             file,
+            path,
             meta,
             buckets,
             next: meta.high_water.get(),
@@ -234,13 +236,9 @@ impl<'a> Edit<'a> {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_at(bytes, offset).map_err(|e| {
-            Error::io(
-                &format!("write at byte {offset} of"),
-                Path::new("the new database"),
-                e,
-            )
-        })
+        self.file
+            .write_at(bytes, offset)
+            .map_err(|e| Error::io("write", self.path, e))
     }
 }
 

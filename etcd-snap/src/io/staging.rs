@@ -49,7 +49,7 @@ impl StagedFile {
     ///
     /// When only the last step fails, the sync of the directory, the file has its name, is whole, and may lose that name in
     /// a power failure: the error says so.
-    pub(crate) fn publish(mut self, replace: Replace) -> Result<()> {
+    pub(crate) fn publish(&mut self, replace: Replace) -> Result<()> {
         let renamed = match replace {
             Replace::Yes => self.storage.rename(&self.staged, &self.target),
             Replace::No => self.storage.rename_new(&self.staged, &self.target),
@@ -64,6 +64,16 @@ impl StagedFile {
                 e,
             )
         })
+    }
+}
+
+impl StagedFile {
+    /// Takes the final name away again, because a step that belongs to it failed. Only after `Replace::No`: what was
+    /// replaced is gone.
+    pub(crate) fn retract(&mut self) {
+        if self.published && self.storage.rename_new(&self.target, &self.staged).is_ok() {
+            self.published = false;
+        }
     }
 }
 

@@ -73,6 +73,40 @@ impl Findings {
     }
 }
 
+/// Judges the two meta pages, and the length of the file by them.
+pub(crate) fn examine_metas(snapshot: &Snapshot, findings: &mut Findings) {
+    let from_stream = snapshot.digest().is_some();
+    for problem in snapshot.metas().problems(from_stream) {
+        findings.problem(problem);
+    }
+    let (needed, there) = (snapshot.meta().size_bytes(), snapshot.database_bytes());
+    if needed > there {
+        findings.problem(Problem {
+            offset: Some(there),
+            ..Problem::damaged(
+                ProblemCode::FileTooShort,
+                format!(
+                    "the database ends at byte {there}, its high-water mark {} needs {needed}",
+                    snapshot.meta().high_water
+                ),
+            )
+        });
+    }
+    // The file of a member is allocated ahead; a stream ends where the database does.
+    if from_stream && there > needed {
+        findings.problem(Problem {
+            offset: Some(needed),
+            ..Problem::damaged(
+                ProblemCode::FileTooLong,
+                format!(
+                    "{} bytes stand between the end of the database and the digest",
+                    there.saturating_sub(needed)
+                ),
+            )
+        });
+    }
+}
+
 /// Checks meta pages, page tree and records; what the snapshot holds is in the findings then.
 pub(crate) fn examine(
     snapshot: &Snapshot,
@@ -80,24 +114,8 @@ pub(crate) fn examine(
     observer: &dyn Observer,
 ) -> Result<()> {
     tell(observer, &Event::Started(Phase::Check))?;
-    let from_stream = snapshot.digest().is_some();
-    for problem in snapshot.metas().problems(from_stream) {
-        findings.problem(problem);
-    }
+    examine_metas(snapshot, findings);
     let meta = snapshot.meta();
-    if from_stream && snapshot.database_bytes() > meta.size_bytes() {
-        findings.problem(Problem {
-            offset: Some(meta.size_bytes()),
-            ..Problem::damaged(
-                ProblemCode::FileTooLong,
-                format!(
-                    "{} bytes stand between the end of the database and the digest",
-                    snapshot.database_bytes().saturating_sub(meta.size_bytes())
-                ),
-            )
-        });
-    }
-
     let page_size = u64::from(meta.page_size);
     let progress = |done: u64, total: u64| {
         tell(

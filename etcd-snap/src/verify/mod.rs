@@ -11,7 +11,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use findings::{Findings, examine};
+pub(crate) use findings::{Findings, examine, examine_metas};
 
 use crate::io::ReadAt;
 use crate::observe::{Event, Observer, Phase, Silent, tell};

@@ -1,0 +1,1 @@
+//! Every step may be the last.
