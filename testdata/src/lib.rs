@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub mod certificates;
 pub mod cluster;
 pub mod etcd;
+pub mod golden;
 mod process;
 
 /// The folder of this crate in the source tree, where the small files lie.

@@ -2,6 +2,7 @@
 
 mod codegen;
 mod etcd;
+mod fixtures;
 
 use std::process::ExitCode;
 
@@ -22,12 +23,14 @@ struct Arguments {
 enum Chore {
     Codegen(codegen::Arguments),
     Etcd(etcd::Arguments),
+    Fixtures(fixtures::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
+        Chore::Fixtures(arguments) => fixtures::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -120,6 +120,26 @@ impl Cluster {
         Ok(self.hash_kv(member, 0)?.revision)
     }
 
+    /// Waits until the first member has written its storage version into its database, which servers from 3.6 on do some
+    /// seconds after the cluster has agreed on its version. Returns at once for older ones.
+    pub fn wait_for_storage_version(&self) -> Result<()> {
+        let wanted = format!("\"storageVersion\":\"{}.0\"", self.version());
+        let patience = Instant::now() + READY_WITHIN;
+        while self.version() >= Version::V3_6 {
+            let status = self.etcdctl_at(0, ["endpoint", "status", "-w", "json"])?;
+            if status.contains(&wanted) {
+                break;
+            }
+            if Instant::now() > patience {
+                return self.noted(Err(anyhow::Error::msg(format!(
+                    "no storage version: {status}"
+                ))));
+            }
+            pause();
+        }
+        Ok(())
+    }
+
     /// Waits until all running members have the same revision and the same data; returns what they agree on.
     pub fn agreed_hash_kv(&self) -> Result<HashKv> {
         let running = || (0..self.members.len()).filter(|place| self.members[*place].is_running());

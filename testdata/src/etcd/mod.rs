@@ -195,18 +195,22 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
 }
 
 pub(crate) fn describe(command: &Command, output: &Output) -> String {
-    let program = Path::new(command.get_program())
-        .file_name()
-        .unwrap_or_default()
-        .display();
-    let arguments: Vec<_> = command
-        .get_args()
-        .map(|argument| argument.to_string_lossy())
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .collect();
+    // What matters begins behind the wrapper that ties the program to this process.
+    let program = words
+        .iter()
+        .position(|word| *word == "--")
+        .map_or(0, |end| end + 1);
+    let words: Vec<_> = words[program..]
+        .iter()
+        .map(|word| word.to_string_lossy())
         .collect();
     let printed = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
     format!(
-        "{program} {}: {}\n{}\n{}",
-        arguments.join(" "),
+        "{}: {}\n{}\n{}",
+        words.join(" "),
         output.status,
         printed(&output.stdout),
         printed(&output.stderr)
