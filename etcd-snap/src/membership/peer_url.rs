@@ -19,7 +19,8 @@ impl PeerUrl {
     /// Reads one URL, by the rules of Go's `types.NewURLs`; spaces around it do not matter.
     ///
     /// `http` and `https` want `host:port` and nothing behind it; `unix` and `unixs` want a path or an address.
-    /// A server refuses to start with an empty host or without a port, so these are refused here too.
+    /// Stricter than Go: an empty host, with which a server would not start, and a port that nobody can reach (none, or
+    /// above 65535) are refused too.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), with a sentence that says what to write instead.
