@@ -13,6 +13,8 @@ mod observe;
 mod problem;
 mod raft;
 mod restore;
+#[cfg(feature = "stream")]
+mod save;
 mod snapshot;
 mod sniff;
 mod status;
@@ -20,6 +22,8 @@ mod verify;
 
 pub use backend::Revision;
 pub use bbolt::PageId;
+#[cfg(feature = "client")]
+pub use client::{Cluster, Password, Tls, TlsBuilder};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use io::ReadAt;
@@ -27,6 +31,8 @@ pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUr
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
+#[cfg(feature = "stream")]
+pub use save::Chunk;
 pub use snapshot::Snapshot;
 pub use status::{Status, status};
 pub use verify::{Contents, DigestCheck, VerifyOptions, VerifyReport, verify};

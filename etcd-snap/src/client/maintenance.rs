@@ -1,0 +1,187 @@
+//! The questions that a member is asked.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::auth::User;
+use super::endpoint::Endpoint;
+use super::explain;
+use super::generated::etcdserverpb::auth_client::AuthClient;
+use super::generated::etcdserverpb::maintenance_client::MaintenanceClient;
+use super::generated::etcdserverpb::{SnapshotRequest, SnapshotResponse, StatusRequest};
+use crate::save::Chunk;
+use crate::{ClusterId, Error, ErrorKind, MemberId, Result, Revision};
+
+/// A connection to one member, logged in where a user is given.
+pub(crate) struct Member {
+    channel: Channel,
+    endpoint: String,
+    user: Option<String>,
+    token: Option<MetadataValue<Ascii>>,
+    /// For each question that has a short answer.
+    limit: Duration,
+}
+
+/// What a member says about itself (formats.md 3.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MemberStatus {
+    pub(crate) cluster_id: ClusterId,
+    pub(crate) member_id: MemberId,
+    pub(crate) revision: Revision,
+    /// Like `3.6.14`.
+    pub(crate) version: String,
+    pub(crate) is_learner: bool,
+    pub(crate) has_leader: bool,
+    /// Alarms and other complaints, as text.
+    pub(crate) errors: Vec<String>,
+}
+
+impl Member {
+    /// Logs in over a connection that stands.
+    pub(crate) async fn log_in(
+        channel: Channel,
+        endpoint: &Endpoint,
+        user: Option<&User>,
+        limit: Duration,
+    ) -> Result<Self> {
+        let mut member = Self {
+            channel,
+            endpoint: endpoint.to_string(),
+            user: None,
+            token: None,
+            limit,
+        };
+        if let Some(user) = user {
+            member.user = Some(user.name().to_owned());
+            member.token = member.authenticate(user).await?;
+        }
+        Ok(member)
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// No token where auth is not enabled: nobody needs one there.
+    async fn authenticate(&self, user: &User) -> Result<Option<MetadataValue<Ascii>>> {
+        const DOING: &str = "log in";
+        let mut client = AuthClient::new(self.channel.clone());
+        let request = Request::new(user.request());
+        let token = match self.in_time(DOING, client.authenticate(request)).await? {
+            Ok(answer) => answer.into_inner().token,
+            Err(status) if status.message().ends_with("authentication is not enabled") => {
+                return Ok(None);
+            }
+            Err(status) => return Err(self.refused(DOING, status)),
+        };
+        let mut token = MetadataValue::try_from(token).map_err(|_| {
+            Error::new(
+                ErrorKind::Server,
+                format!("{} gave a token that cannot be sent back", self.endpoint),
+            )
+            .with_endpoint(&*self.endpoint)
+        })?;
+        token.set_sensitive(true);
+        Ok(Some(token))
+    }
+
+    pub(crate) async fn status(&self) -> Result<MemberStatus> {
+        const DOING: &str = "report its status";
+        let mut client = MaintenanceClient::new(self.channel.clone());
+        let status = self
+            .in_time(DOING, client.status(self.request(StatusRequest {})))
+            .await?
+            .map_err(|status| self.refused(DOING, status))?
+            .into_inner();
+        let header = status.header.unwrap_or_default();
+        Ok(MemberStatus {
+            cluster_id: ClusterId::new(header.cluster_id),
+            member_id: MemberId::new(header.member_id),
+            revision: Revision::new(header.revision),
+            version: status.version,
+            is_learner: status.is_learner,
+            has_leader: status.leader != 0,
+            errors: status.errors,
+        })
+    }
+
+    /// Opens the stream. Neither a deadline goes with it, which the server would keep in the middle of a long transfer,
+    /// nor the wish for a leader: a member without one has a snapshot to give all the same.
+    pub(crate) async fn snapshot(&self) -> Result<SnapshotStream> {
+        const DOING: &str = "send a snapshot";
+        let mut client = MaintenanceClient::new(self.channel.clone());
+        let stream = self
+            .in_time(DOING, client.snapshot(self.request(SnapshotRequest {})))
+            .await?
+            .map_err(|status| self.refused(DOING, status))?
+            .into_inner();
+        Ok(SnapshotStream {
+            stream,
+            endpoint: self.endpoint.clone(),
+            user: self.user.clone(),
+        })
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("token", token.clone());
+        }
+        request
+    }
+
+    fn refused(&self, doing: &str, status: Status) -> Error {
+        explain::status(&self.endpoint, self.user.as_deref(), doing, status)
+    }
+
+    async fn in_time<T>(
+        &self,
+        doing: &str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Result<Response<T>, Status>> {
+        tokio::time::timeout(self.limit, call).await.map_err(|_| {
+            Error::new(
+                ErrorKind::Stalled,
+                format!(
+                    "{} did not {doing} within {:?}, though it is connected",
+                    self.endpoint, self.limit
+                ),
+            )
+            .with_endpoint(&*self.endpoint)
+        })
+    }
+}
+
+/// The chunks of a snapshot, as they come.
+pub(crate) struct SnapshotStream {
+    stream: Streaming<SnapshotResponse>,
+    endpoint: String,
+    user: Option<String>,
+}
+
+impl Stream for SnapshotStream {
+    type Item = Result<Chunk>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.stream).poll_next(cx).map(|item| {
+            item.map(|item| match item {
+                Ok(message) => Ok(Chunk {
+                    blob: message.blob,
+                    remaining_bytes: message.remaining_bytes,
+                    version: message.version,
+                }),
+                Err(status) => Err(explain::stream_status(
+                    &self.endpoint,
+                    self.user.as_deref(),
+                    status,
+                )),
+            })
+        })
+    }
+}
