@@ -32,7 +32,9 @@ pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
 #[cfg(feature = "stream")]
-pub use save::Chunk;
+pub use save::{Chunk, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
+#[cfg(feature = "client")]
+pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
 pub use status::{Status, status};
 pub use verify::{Contents, DigestCheck, VerifyOptions, VerifyReport, verify};

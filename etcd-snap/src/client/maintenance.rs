@@ -10,13 +10,17 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::auth::User;
+use super::counted::Counted;
 use super::endpoint::Endpoint;
 use super::explain;
 use super::generated::etcdserverpb::auth_client::AuthClient;
 use super::generated::etcdserverpb::maintenance_client::MaintenanceClient;
 use super::generated::etcdserverpb::{SnapshotRequest, SnapshotResponse, StatusRequest};
-use crate::save::Chunk;
+use crate::save::{Arrivals, Chunk};
 use crate::{ClusterId, Error, ErrorKind, MemberId, Result, Revision};
+
+/// etcd sends 32 KiB at a time; proxies may gather them.
+const LARGEST_MESSAGE: usize = 16 << 20;
 
 /// A connection to one member, logged in where a user is given.
 pub(crate) struct Member {
@@ -40,6 +44,30 @@ pub(crate) struct MemberStatus {
     pub(crate) has_leader: bool,
     /// Alarms and other complaints, as text.
     pub(crate) errors: Vec<String>,
+}
+
+impl MemberStatus {
+    /// What a person who takes a backup of this member should hear.
+    pub(crate) fn notes(&self, endpoint: &str) -> Vec<String> {
+        let mut notes = vec![format!(
+            "{endpoint} is member {} of cluster {}, etcd {}, at revision {}",
+            self.member_id, self.cluster_id, self.version, self.revision
+        )];
+        if self.is_learner {
+            notes.push(format!("{endpoint} is a learner: it may lag behind"));
+        }
+        if !self.has_leader {
+            notes.push(format!(
+                "{endpoint} knows no leader: its state may be older than the cluster's"
+            ));
+        }
+        let complaints = self
+            .errors
+            .iter()
+            .filter(|text| !text.contains("no leader"));
+        notes.extend(complaints.map(|text| format!("{endpoint} reports: {}", text.trim())));
+        notes
+    }
 }
 
 impl Member {
@@ -115,7 +143,9 @@ impl Member {
     /// nor the wish for a leader: a member without one has a snapshot to give all the same.
     pub(crate) async fn snapshot(&self) -> Result<SnapshotStream> {
         const DOING: &str = "send a snapshot";
-        let mut client = MaintenanceClient::new(self.channel.clone());
+        let arrivals = Arrivals::new();
+        let channel = Counted::new(self.channel.clone(), arrivals.clone());
+        let mut client = MaintenanceClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
         let stream = self
             .in_time(DOING, client.snapshot(self.request(SnapshotRequest {})))
             .await?
@@ -123,6 +153,7 @@ impl Member {
             .into_inner();
         Ok(SnapshotStream {
             stream,
+            arrivals,
             endpoint: self.endpoint.clone(),
             user: self.user.clone(),
         })
@@ -161,8 +192,15 @@ impl Member {
 /// The chunks of a snapshot, as they come.
 pub(crate) struct SnapshotStream {
     stream: Streaming<SnapshotResponse>,
+    arrivals: Arrivals,
     endpoint: String,
     user: Option<String>,
+}
+
+impl SnapshotStream {
+    pub(crate) fn arrivals(&self) -> Option<Arrivals> {
+        Some(self.arrivals.clone())
+    }
 }
 
 impl Stream for SnapshotStream {

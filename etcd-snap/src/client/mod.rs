@@ -4,6 +4,7 @@ mod auth;
 mod choose;
 mod cluster;
 mod connect;
+mod counted;
 mod endpoint;
 mod explain;
 mod generated;

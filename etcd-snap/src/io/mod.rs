@@ -7,5 +7,5 @@ mod staging;
 mod storage;
 
 pub use read_at::ReadAt;
-pub(crate) use staging::{Replace, StagedFile, StagedTree};
+pub(crate) use staging::{Replace, StagedFile, StagedTree, directory_of};
 pub(crate) use storage::{Disk, NewFile, Storage};

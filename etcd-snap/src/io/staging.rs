@@ -45,6 +45,11 @@ impl StagedFile {
         &self.file
     }
 
+    /// The name it will have.
+    pub(crate) fn target(&self) -> &Path {
+        &self.target
+    }
+
     /// Gives the file its final name. Its content must have been synced.
     ///
     /// When only the last step fails, the sync of the directory, the file has its name, is whole, and may lose that name in

@@ -1,0 +1,92 @@
+//! How to save.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::io::{Disk, Replace, Storage};
+use crate::observe::{Observer, Silent};
+
+/// How to save.
+#[derive(Clone)]
+pub struct SaveOptions {
+    stall_timeout: Duration,
+    no_clobber: bool,
+    observer: Arc<dyn Observer>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Default for SaveOptions {
+    fn default() -> Self {
+        Self {
+            stall_timeout: Duration::from_secs(30),
+            no_clobber: false,
+            observer: Arc::new(Silent),
+            storage: Arc::new(Disk),
+        }
+    }
+}
+
+impl SaveOptions {
+    /// The longest silence of the server in the middle of the transfer. Only time spent waiting for it counts, not the
+    /// time that the own disk takes, and any byte of the snapshot ends a silence. 30 seconds unless set.
+    #[must_use]
+    pub fn with_stall_timeout(mut self, limit: Duration) -> Self {
+        self.stall_timeout = limit;
+        self
+    }
+
+    /// Refuses a target that is already there, instead of replacing it in one step at the end. Asked before the transfer,
+    /// and again with the final name, so that of two saves to one target only one succeeds.
+    #[must_use]
+    pub fn with_no_clobber(mut self, no_clobber: bool) -> Self {
+        self.no_clobber = no_clobber;
+        self
+    }
+
+    /// Who is told of progress, and may stop the work.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    pub(crate) fn stall_timeout(&self) -> Duration {
+        self.stall_timeout
+    }
+
+    pub(crate) fn replace(&self) -> Replace {
+        if self.no_clobber {
+            Replace::No
+        } else {
+            Replace::Yes
+        }
+    }
+
+    pub(crate) fn observer(&self) -> &dyn Observer {
+        self.observer.as_ref()
+    }
+
+    pub(crate) fn share_observer(&self) -> Arc<dyn Observer> {
+        Arc::clone(&self.observer)
+    }
+
+    pub(crate) fn storage(&self) -> Arc<dyn Storage> {
+        Arc::clone(&self.storage)
+    }
+}
+
+impl fmt::Debug for SaveOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaveOptions")
+            .field("stall_timeout", &self.stall_timeout)
+            .field("no_clobber", &self.no_clobber)
+            .finish_non_exhaustive()
+    }
+}

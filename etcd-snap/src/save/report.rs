@@ -1,0 +1,123 @@
+//! What a save has to say.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::arrivals::Arrivals;
+use super::receive::Received;
+use crate::verify::Contents;
+use crate::{ClusterId, Digest, MemberId, Revision};
+
+/// What was saved, from where, and what it holds.
+///
+/// It serialises both ways, to lie beside the snapshot as its manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SaveReport {
+    /// Of this report's form: 1.
+    pub schema: u32,
+    /// The file.
+    pub path: PathBuf,
+    /// The endpoint that gave it; `None` where only a stream was given.
+    pub endpoint: Option<String>,
+    /// The member behind the endpoint.
+    pub member_id: Option<MemberId>,
+    /// Its cluster.
+    pub cluster_id: Option<ClusterId>,
+    /// The version of the server, like `3.6.14`.
+    pub etcd_version: Option<String>,
+    /// Since etcd 3.6, for example `3.6.0`.
+    pub storage_version: Option<String>,
+    /// Bytes of the file: the database and its digest.
+    pub size_bytes: u64,
+    /// The SHA-256 of the database, which ends the file.
+    pub digest: Digest,
+    /// The CRC-32C that `etcdutl snapshot status` prints.
+    pub hash: u32,
+    /// Main revision of the last record: the store's revision.
+    pub revision: Revision,
+    /// Everything before it was compacted away, or is to be at the next start. `None`: never compacted.
+    pub compact_revision: Option<Revision>,
+    /// Records in all buckets together: the "total keys" of etcd 3.4 and 3.5.
+    pub total_records: u64,
+    /// User keys that are not deleted: the "total keys" since etcd 3.6.
+    pub live_keys: u64,
+    /// What took how long.
+    pub durations: SaveDurations,
+}
+
+/// How long the parts of a save took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SaveDurations {
+    /// Milliseconds to find a member, connect, log in and ask for its status.
+    pub connect_ms: u64,
+    /// Milliseconds of the stream, from asking to its end.
+    pub receive_ms: u64,
+    /// Milliseconds to look through the file and bring it to the disk.
+    pub check_ms: u64,
+    /// Milliseconds to give it its name.
+    pub publish_ms: u64,
+}
+
+/// Whom the chunks come from.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) endpoint: Option<String>,
+    pub(crate) member_id: Option<MemberId>,
+    pub(crate) cluster_id: Option<ClusterId>,
+    pub(crate) etcd_version: Option<String>,
+    pub(crate) connect_ms: u64,
+    /// Bytes below the messages, where the client can see them.
+    pub(crate) arrivals: Option<Arrivals>,
+}
+
+impl Origin {
+    /// What stands for the snapshot in sentences.
+    pub(crate) fn name(&self) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("the snapshot that {endpoint} sent"),
+            None => "the snapshot that was sent".to_owned(),
+        }
+    }
+
+    pub(crate) fn last_arrival(&self) -> Option<Instant> {
+        self.arrivals.as_ref().map(Arrivals::last)
+    }
+}
+
+impl SaveReport {
+    pub(crate) fn new(
+        path: PathBuf,
+        origin: Origin,
+        received: Received,
+        contents: Contents,
+        [receive_ms, check_ms, publish_ms]: [u64; 3],
+    ) -> Self {
+        let from_stream = Some(received.storage_version).filter(|version| !version.is_empty());
+        Self {
+            schema: 1,
+            path,
+            endpoint: origin.endpoint,
+            member_id: origin.member_id,
+            cluster_id: origin.cluster_id,
+            etcd_version: origin.etcd_version,
+            storage_version: contents.storage_version.or(from_stream),
+            size_bytes: received.database_bytes.saturating_add(Digest::LEN as u64),
+            digest: received.digest,
+            hash: contents.hash,
+            revision: contents.revision,
+            compact_revision: contents.compact_revision,
+            total_records: contents.total_records,
+            live_keys: contents.live_keys,
+            durations: SaveDurations {
+                connect_ms: origin.connect_ms,
+                receive_ms,
+                check_ms,
+                publish_ms,
+            },
+        }
+    }
+}
