@@ -136,7 +136,7 @@ where
 async fn run<S, E>(
     chunks: S,
     target: Target,
-    staged: StagedFile,
+    mut staged: StagedFile,
     origin: Origin,
     options: &SaveOptions,
 ) -> Result<SaveReport>
