@@ -163,13 +163,14 @@ impl Cluster {
         )
     }
 
-    /// Stops one member in an orderly way (SIGTERM) and waits for its end.
+    /// Stops one member in an orderly way (SIGTERM) and waits for its end. The others may have to elect a leader first:
+    /// [`Cluster::wait_until_healthy`] before the next request.
     pub fn stop(&mut self, member: usize) -> Result<()> {
         let stopped = self.members[member].stop();
         self.noted(stopped)
     }
 
-    /// Stops one member as a crash would (SIGKILL).
+    /// Stops one member as a crash would (SIGKILL). The others may have to elect a leader first.
     pub fn kill(&mut self, member: usize) {
         self.members[member].kill();
     }
