@@ -4,10 +4,10 @@
 //! use etcd_snap_testdata::certificates::{Authority, KeyForm, Leaf};
 //!
 //! # fn main() -> anyhow::Result<()> {
-//! let folder = std::env::temp_dir();
+//! let folder = tempfile::tempdir()?;
 //! let authority = Authority::new("test ca")?;
 //! let expired = authority.issue(&Leaf::client("root").expired().with_key(KeyForm::RsaPkcs1))?;
-//! let files = expired.write(&folder, "doctest-client")?;
+//! let files = expired.write(folder.path(), "doctest-client")?;
 //! assert!(files.certificate.exists() && files.key.exists());
 //! # Ok(())
 //! # }

@@ -239,3 +239,36 @@ fn bbolts_check_refuses_a_root_page_of_another_kind() -> Result<()> {
     assert!(binaries.check_pages([&damaged]).is_err());
     Ok(())
 }
+
+#[test]
+fn a_copy_with_large_pages_and_a_freelist_boots() -> Result<()> {
+    let snapshot = etcd_snap_testdata::golden::snapshot(Version::V3_6);
+    let folder = tempfile::tempdir()?;
+    for (page_size, freelist) in [(16_384, false), (4096, true)] {
+        let copy = folder.path().join(format!("{page_size}.db"));
+        let plan = Cluster::builder(Version::V3_6).plan()?;
+        plan.binaries()
+            .copy_database(&snapshot, &copy, page_size, freelist)?;
+        plan.binaries().check_pages([&copy])?;
+        let bytes = fs::read(&copy)?;
+        assert_eq!(bytes[24..28], page_size.to_le_bytes());
+        assert_eq!(bytes[48..56] == [0xff; 8], !freelist);
+        plan.restore_with_etcd(&copy, &["--skip-hash-check"])?;
+        let cluster = plan.start()?;
+        assert_eq!(
+            cluster
+                .etcdctl(["get", "last", "--print-value-only"])?
+                .trim(),
+            "written"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn the_large_workload_fits_into_a_test() -> Result<()> {
+    let cluster = Cluster::builder(Version::V3_4).members(3).start()?;
+    let revision = cluster.write(&Workload::large())?;
+    assert!(revision > 20_000);
+    cluster.agreed_hash_kv().map(drop)
+}

@@ -30,12 +30,14 @@ func Main(programs Programs) {
 		}
 	case "bbolt-check":
 		os.Exit(Check(os.Args[1:]))
+	case "bbolt-copy":
+		os.Exit(Copy(os.Args[1:]))
 	case "bulk":
 		os.Exit(Bulk(os.Args[1:]))
 	case "dump":
 		os.Exit(Dump(os.Args[1:]))
 	default:
-		fmt.Fprintf(os.Stderr, "%s: call me etcd, etcdctl, etcdutl, bbolt-check, bulk or dump\n", name)
+		fmt.Fprintf(os.Stderr, "%s: call me etcd, etcdctl, etcdutl, bbolt-check, bbolt-copy, bulk or dump\n", name)
 		os.Exit(2)
 	}
 }

@@ -84,6 +84,8 @@ pub struct Binaries {
     pub etcdutl: Option<PathBuf>,
     /// `bbolt-check FILE...`: bbolt's own check, of this minor where it has one, else of the next that does.
     pub bbolt_check: PathBuf,
+    /// `bbolt-copy FROM TO`: the same contents in other pages.
+    pub bbolt_copy: PathBuf,
     /// `bulk`: puts many keys quickly.
     pub bulk: PathBuf,
     /// `dump`: prints every key a client can see.
@@ -112,6 +114,7 @@ impl Binaries {
                 Some(own("etcdutl")?)
             },
             bbolt_check: tool("bbolt-check")?,
+            bbolt_copy: tool("bbolt-copy")?,
             bulk: tool("bulk")?,
             dump: tool("dump")?,
         })
@@ -135,6 +138,22 @@ impl Binaries {
     /// Lets bbolt's own check look at the files; the error lists what it found.
     pub fn check_pages<P: AsRef<OsStr>>(&self, files: impl IntoIterator<Item = P>) -> Result<()> {
         stdout(Command::new(&self.bbolt_check).args(files)).map(drop)
+    }
+
+    /// Writes the contents of a database or snapshot into a new database (without digest) with pages of another size, and
+    /// with or without the freelist in the file, as servers on other platforms have them.
+    pub fn copy_database(
+        &self,
+        from: &Path,
+        to: &Path,
+        page_size: u32,
+        freelist: bool,
+    ) -> Result<()> {
+        let mut command = Command::new(&self.bbolt_copy);
+        command
+            .arg(format!("--page-size={page_size}"))
+            .arg(format!("--freelist={freelist}"));
+        stdout(command.arg(from).arg(to)).map(drop)
     }
 }
 
