@@ -58,10 +58,6 @@ impl<'a> Cursor<'a> {
     pub(crate) fn i64_be(&mut self, field: &'static str) -> Result<i64, Short> {
         self.array(field).map(i64::from_be_bytes)
     }
-
-    pub(crate) fn u64_be(&mut self, field: &'static str) -> Result<u64, Short> {
-        self.array(field).map(u64::from_be_bytes)
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ pub mod cluster;
 pub mod etcd;
 pub mod golden;
 mod process;
+mod sample;
+
+pub use sample::{FULL, SEED, sample};
 
 /// The folder of this crate in the source tree, where the small files lie.
 pub fn folder() -> PathBuf {

@@ -197,13 +197,13 @@ impl MetaPages {
         while page_size <= LARGEST_PAGE {
             let second = read(u64::from(page_size))?;
             looked_like_bbolt |= second.as_ref().is_ok_and(|raw| raw.magic == MAGIC);
-            if let Ok(meta) = validate(&second) {
-                if meta.page_size == page_size {
-                    return Ok(Self {
-                        pages: [first_meta, Ok(meta)],
-                        page_size,
-                    });
-                }
+            if let Ok(meta) = validate(&second)
+                && meta.page_size == page_size
+            {
+                return Ok(Self {
+                    pages: [first_meta, Ok(meta)],
+                    page_size,
+                });
             }
             page_size = page_size.saturating_mul(2);
         }

@@ -7,5 +7,7 @@ mod staging;
 mod storage;
 
 pub use read_at::ReadAt;
-pub(crate) use staging::{Replace, StagedFile, StagedTree, directory_of};
+#[cfg(feature = "stream")]
+pub(crate) use staging::directory_of;
+pub(crate) use staging::{Replace, StagedFile, StagedTree};
 pub(crate) use storage::{Disk, NewFile, Storage};

@@ -13,6 +13,10 @@ use crate::{Error, Result};
 /// What happens to a file that already has the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replace {
+    #[cfg_attr(
+        not(feature = "stream"),
+        allow(dead_code, reason = "only a save replaces")
+    )]
     Yes,
     No,
 }
@@ -46,6 +50,7 @@ impl StagedFile {
     }
 
     /// The name it will have.
+    #[cfg(feature = "stream")]
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
@@ -221,7 +226,7 @@ fn with_fresh_name<T>(
         match create(&staged) {
             Ok(created) => return Ok((staged, created)),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
-                attempt += 1
+                attempt += 1;
             }
             Err(e) => return Err(e),
         }

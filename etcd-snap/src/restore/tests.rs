@@ -1,1 +1,277 @@
-//! Every step may be the last.
+//! Every step that changes the disk may fail, and every one may be the last.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::io::faulty::{Fault, FaultyDisk};
+use crate::{Bump, ErrorKind};
+
+fn snapshot() -> Snapshot {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Snapshot::open(folder.join("../testdata/snapshots/3.6.db")).unwrap()
+}
+
+fn cluster() -> NewCluster {
+    NewCluster::parse("m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380", "token").unwrap()
+}
+
+/// A way to ask for a restore, with what must be there before.
+struct Case {
+    name: &'static str,
+    existing: &'static [&'static str],
+    targets: fn(&Path) -> Vec<MemberTarget>,
+}
+
+const CASES: [Case; 6] = [
+    Case {
+        name: "a data directory that is absent",
+        existing: &[],
+        targets: |root| vec![MemberTarget::new("m1", root.join("data"))],
+    },
+    Case {
+        name: "directories that are absent above it",
+        existing: &[],
+        targets: |root| vec![MemberTarget::new("m1", root.join("a/b/data"))],
+    },
+    Case {
+        name: "an empty data directory",
+        existing: &["data"],
+        targets: |root| vec![MemberTarget::new("m1", root.join("data"))],
+    },
+    Case {
+        name: "a WAL directory of its own that is absent",
+        existing: &["data"],
+        targets: |root| {
+            vec![MemberTarget::new("m1", root.join("data")).with_wal_dir(root.join("x/wal"))]
+        },
+    },
+    Case {
+        name: "an empty WAL directory",
+        existing: &["wal"],
+        targets: |root| {
+            vec![MemberTarget::new("m1", root.join("data")).with_wal_dir(root.join("wal"))]
+        },
+    },
+    Case {
+        name: "two members, one with a WAL directory inside its data directory",
+        existing: &[],
+        targets: |root| {
+            let m1 = MemberTarget::new("m1", root.join("out/m1"));
+            let m2 = MemberTarget::new("m2", root.join("out/m2"));
+            vec![m1.with_wal_dir(root.join("out/m1/log")), m2]
+        },
+    },
+];
+
+/// All paths below, with their sizes.
+fn listing(root: &Path) -> Vec<(PathBuf, u64)> {
+    let mut found = Vec::new();
+    let mut todo = vec![root.to_owned()];
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(&directory).unwrap() {
+            let entry = entry.unwrap();
+            let metadata = entry.metadata().unwrap();
+            let size = if metadata.is_dir() { 0 } else { metadata.len() };
+            found.push((entry.path().strip_prefix(root).unwrap().to_owned(), size));
+            if metadata.is_dir() {
+                todo.push(entry.path());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn restore_case(case: &Case, root: &Path, storage: Arc<dyn Storage>) -> Result<RestoreReport> {
+    let options = RestoreOptions::default()
+        .with_bump(Bump::By(1000))
+        .with_mark_compacted(true);
+    restore_with(
+        storage,
+        &snapshot(),
+        &cluster(),
+        &(case.targets)(root),
+        &options,
+    )
+}
+
+fn prepare(case: &Case) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for directory in case.existing {
+        fs::create_dir(root.path().join(directory)).unwrap();
+    }
+    root
+}
+
+#[test]
+fn a_step_that_fails_leaves_everything_as_it_was() {
+    for case in &CASES {
+        for step in 0.. {
+            let root = prepare(case);
+            let before = listing(root.path());
+            let disk = FaultyDisk::new(step, Fault::Once);
+            match restore_case(case, root.path(), Arc::new(disk.clone())) {
+                Ok(_) => {
+                    assert!(
+                        step >= disk.steps(),
+                        "{}: step {step} was ignored",
+                        case.name
+                    );
+                    break;
+                }
+                Err(e) => {
+                    assert_eq!(
+                        e.kind(),
+                        ErrorKind::NoSpace,
+                        "{}: step {step}: {e}",
+                        case.name
+                    );
+                    assert_eq!(
+                        listing(root.path()),
+                        before,
+                        "{}: step {step}: {e}",
+                        case.name
+                    );
+                    restore_case(case, root.path(), Arc::new(Disk)).unwrap();
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_killed_leaves_a_whole_member_or_none() {
+    for case in &CASES {
+        let reference = prepare(case);
+        restore_case(case, reference.path(), Arc::new(Disk)).unwrap();
+        let whole = listing(reference.path());
+        for step in 0.. {
+            let root = prepare(case);
+            let disk = FaultyDisk::new(step, Fault::Dead);
+            if restore_case(case, root.path(), Arc::new(disk)).is_ok() {
+                break;
+            }
+            // Each member that is there at all has all its files.
+            for target in (case.targets)(root.path()) {
+                let member = target.data_dir().join("member");
+                if member.exists() {
+                    let relative = member.strip_prefix(root.path()).unwrap();
+                    let files = |listing: &[(PathBuf, u64)]| -> Vec<_> {
+                        listing
+                            .iter()
+                            .filter(|(path, _)| path.starts_with(relative))
+                            .cloned()
+                            .collect()
+                    };
+                    assert_eq!(
+                        files(&listing(root.path())),
+                        files(&whole),
+                        "{}: step {step}",
+                        case.name
+                    );
+                    if let Some(wal) = target.wal_dir() {
+                        assert!(
+                            wal.join(wal::FIRST_SEGMENT_NAME).exists(),
+                            "{}: step {step}",
+                            case.name
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bumped_database_is_sound_and_has_the_new_revision() {
+    let root = prepare(&CASES[0]);
+    let report = restore_case(&CASES[0], root.path(), Arc::new(Disk)).unwrap();
+    let expected = report.snapshot_revision.get() + 1000;
+    assert_eq!(report.contents.revision.get(), expected);
+    assert_eq!(
+        report.contents.compact_revision.map(crate::Revision::get),
+        Some(expected)
+    );
+    assert_eq!(report.contents.members, 2);
+
+    let database = Snapshot::open(root.path().join("data/member/snap/db")).unwrap();
+    let verified = crate::verify(&database, &crate::VerifyOptions::default()).unwrap();
+    assert_eq!(verified.problems, []);
+    assert_eq!(verified.contents, report.contents);
+    assert_eq!(
+        verified.into_proven().unwrap_err().kind(),
+        ErrorKind::NoDigest
+    );
+}
+
+#[test]
+fn targets_that_do_not_fit_are_refused_before_anything_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    fs::create_dir(path("occupied")).unwrap();
+    fs::write(path("occupied/file"), "old").unwrap();
+    fs::write(path("file"), "old").unwrap();
+    let before = listing(root.path());
+    let m1 = |data: &str| MemberTarget::new("m1", path(data));
+    let m2 = |data: &str| MemberTarget::new("m2", path(data));
+
+    for (targets, kind) in [
+        (vec![m1("occupied")], ErrorKind::Occupied),
+        (vec![m1("file")], ErrorKind::Occupied),
+        (vec![m1("file/data")], ErrorKind::Occupied),
+        (
+            vec![m1("data").with_wal_dir(path("occupied"))],
+            ErrorKind::Occupied,
+        ),
+        (
+            vec![m1("data/x").with_wal_dir(path("data"))],
+            ErrorKind::InvalidInput,
+        ),
+        (vec![m1("data"), m2("data")], ErrorKind::InvalidInput),
+        (
+            vec![m1("data"), m2("data/member/x")],
+            ErrorKind::InvalidInput,
+        ),
+        (vec![m1("a"), m1("b")], ErrorKind::InvalidInput),
+        (
+            vec![MemberTarget::new("m9", path("data"))],
+            ErrorKind::InvalidInput,
+        ),
+        (
+            vec![m1("data").with_advertised_peer_urls(
+                crate::PeerUrls::parse("http://10.0.0.9:2380").unwrap(),
+            )],
+            ErrorKind::InvalidInput,
+        ),
+        (vec![], ErrorKind::InvalidInput),
+    ] {
+        let error = restore(
+            &snapshot(),
+            &cluster(),
+            &targets,
+            &RestoreOptions::default(),
+        )
+        .expect_err(&format!("{targets:?}"));
+        assert_eq!(error.kind(), kind, "{targets:?}: {error}");
+        assert_eq!(listing(root.path()), before, "{targets:?}");
+    }
+    for options in [
+        RestoreOptions::default().with_bump(Bump::By(5)),
+        RestoreOptions::default().with_mark_compacted(true),
+        RestoreOptions::default()
+            .with_bump(Bump::By(u64::MAX))
+            .with_mark_compacted(true),
+        RestoreOptions::default()
+            .with_bump(Bump::By(1 << 62))
+            .with_mark_compacted(true),
+    ] {
+        let error = restore(&snapshot(), &cluster(), &[m1("data")], &options).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            ErrorKind::InvalidInput,
+            "{options:?}: {error}"
+        );
+        assert_eq!(listing(root.path()), before);
+    }
+}

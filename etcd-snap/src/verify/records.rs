@@ -8,6 +8,7 @@ use crate::backend::{
     Alarm, AuthRole, AuthUser, KeyValueShape, Lease, RevisionKey, bucket, meta_key,
 };
 use crate::bbolt::{PageError, Record, Visitor};
+use crate::membership::{ConfState, Member};
 use crate::{MemberId, Problem, ProblemCode, Result, Revision, Severity};
 
 /// The largest value of a bucket other than `key` that is decoded: a user with very many roles may have kilobytes.
@@ -200,9 +201,9 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                     Err(why) => wrong(&why),
                 }
             }
-            meta_key::CONF_STATE => match serde_json::from_slice::<serde_json::Value>(value) {
-                Ok(serde_json::Value::Object(_)) => Ok(()),
-                _ => wrong("is not a JSON object"),
+            meta_key::CONF_STATE => match ConfState::from_json(value) {
+                Ok(_) => Ok(()),
+                Err(_) => wrong("is not the JSON of raft's configuration"),
             },
             meta_key::STORAGE_VERSION => match version(value) {
                 Some(version) => {
@@ -216,22 +217,15 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
     }
 
     fn member(&mut self, key: &[u8], value: &[u8]) -> Judgement {
-        #[derive(serde::Deserialize)]
-        struct Id {
-            id: u64,
-        }
         let wrong = |what: String| Err((ProblemCode::Member, what));
         self.contents.members = self.contents.members.saturating_add(1);
         let Some(id) = member_key(key) else {
             return wrong("the key is not a member id".to_owned());
         };
-        match serde_json::from_slice::<Id>(value) {
-            Ok(member) if member.id == id.get() => Ok(()),
-            Ok(member) => wrong(format!(
-                "the member {id} calls itself {}",
-                MemberId::new(member.id)
-            )),
-            Err(e) => wrong(format!("the member {id} does not decode: {e}")),
+        match Member::from_json(value) {
+            Ok(member) if member.id == id => Ok(()),
+            Ok(member) => wrong(format!("the member {id} calls itself {}", member.id)),
+            Err(e) => wrong(format!("the member {id}: {e}")),
         }
     }
 
