@@ -1,3 +1,38 @@
-//! The `etcd-snap` command.
+//! The `etcd-snap` command: parses arguments, shows progress, prints reports, maps errors to exit codes.
+//!
+//! What it does is in the library; here is only what a person or a script sees of it.
 
-fn main() {}
+mod arguments;
+mod commands;
+mod exit;
+mod failure;
+mod interrupt;
+mod progress;
+mod render;
+mod values;
+
+use std::io;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = match arguments::parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let code = if error.use_stderr() {
+                exit::USAGE
+            } else {
+                exit::OK
+            };
+            // Nobody is left to tell when this fails.
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match commands::run(arguments) {
+        Ok(()) => ExitCode::from(exit::OK),
+        Err(failure) => {
+            let _ = failure.print(&mut io::stderr().lock());
+            ExitCode::from(failure.code())
+        }
+    }
+}

@@ -36,7 +36,7 @@ pub use save::{Chunk, SaveDurations, SaveOptions, SaveReport, Target, save_chunk
 #[cfg(feature = "client")]
 pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
-pub use status::{Status, status};
+pub use status::{Status, StatusOptions, status, status_with};
 pub use verify::{Contents, DigestCheck, VerifyOptions, VerifyReport, verify};
 
 /// Milliseconds since `started`, for reports.

@@ -1,8 +1,10 @@
 //! What `etcdutl snapshot status` says of a snapshot.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
-use crate::observe::Silent;
+use crate::observe::{Observer, Silent};
 use crate::verify::{Findings, examine};
 use crate::{Result, Revision, Snapshot};
 
@@ -26,6 +28,35 @@ pub struct Status {
     pub storage_version: Option<String>,
 }
 
+/// How to look.
+#[derive(Clone)]
+pub struct StatusOptions {
+    observer: Arc<dyn Observer>,
+}
+
+impl Default for StatusOptions {
+    fn default() -> Self {
+        Self {
+            observer: Arc::new(Silent),
+        }
+    }
+}
+
+impl StatusOptions {
+    /// Who is told of progress, and may stop the work.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+}
+
+impl std::fmt::Debug for StatusOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StatusOptions").finish_non_exhaustive()
+    }
+}
+
 /// Walks the database and counts. Does not look at the digest: [`verify`](crate::verify) does.
 ///
 /// The file is only read. Blocks for as long as reading takes; memory stays within a few megabytes.
@@ -33,9 +64,17 @@ pub struct Status {
 /// # Errors
 /// `Damaged`, as etcd refuses too, where pages or records are; and where the file cannot be read.
 pub fn status(snapshot: &Snapshot) -> Result<Status> {
+    status_with(snapshot, &StatusOptions::default())
+}
+
+/// The same as [`status`], watched by an observer.
+///
+/// # Errors
+/// As [`status`], and `Cancelled` where the observer asked to stop.
+pub fn status_with(snapshot: &Snapshot, options: &StatusOptions) -> Result<Status> {
     const PROBLEMS: usize = 100;
     let mut findings = Findings::new(PROBLEMS);
-    examine(snapshot, &mut findings, &Silent)?;
+    examine(snapshot, &mut findings, options.observer.as_ref())?;
     findings.require_sound(snapshot.name())?;
     let contents = findings.contents();
     Ok(Status {

@@ -1,0 +1,20 @@
+//! `etcd-snap save`: a snapshot from a running cluster.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::arguments::Output;
+use crate::failure::{Failure, Result};
+
+/// Take a snapshot from a running cluster
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Where the snapshot goes
+    file: PathBuf,
+}
+
+#[expect(clippy::needless_pass_by_value)]
+pub(crate) fn run(arguments: Arguments, _: Output) -> Result<()> {
+    Err(Failure::Usage(format!("{arguments:?}")))
+}

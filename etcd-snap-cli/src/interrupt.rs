@@ -1,0 +1,98 @@
+//! SIGINT and SIGTERM: a wish to stop, which the work hears of at its next step.
+
+use std::fmt;
+use std::io;
+use std::process;
+use std::thread;
+
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::failure::{Failure, Result};
+
+/// A signal that asks to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Signal {
+    /// What a shell reports of a program that the signal ended.
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
+/// Tells whether a signal asked to stop.
+#[derive(Debug, Clone)]
+pub(crate) struct Interrupt(watch::Receiver<Option<Signal>>);
+
+impl Interrupt {
+    /// From here on, the first signal is a wish and the second one ends the program where it stands: work that hangs in
+    /// the kernel, on a dead network file system for example, hears no wishes.
+    pub(crate) fn listen() -> Result<Self> {
+        Self::start().map_err(|error| Failure::System {
+            doing: "listen for signals",
+            error,
+        })
+    }
+
+    fn start() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+        let (mut interrupts, mut terminations) = {
+            let _inside = runtime.enter();
+            (
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+            )
+        };
+        let (tell, told) = watch::channel(None);
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    let mut next = async || {
+                        tokio::select! {
+                            _ = interrupts.recv() => Signal::Interrupt,
+                            _ = terminations.recv() => Signal::Terminate,
+                        }
+                    };
+                    tell.send_replace(Some(next().await));
+                    process::exit(next().await.exit_code().into());
+                });
+            })?;
+        Ok(Self(told))
+    }
+
+    /// The signal that asked to stop, if one has.
+    pub(crate) fn signal(&self) -> Option<Signal> {
+        *self.0.borrow()
+    }
+
+    /// Returns when a signal asks to stop.
+    pub(crate) async fn signalled(&mut self) -> Signal {
+        loop {
+            if let Some(signal) = self.signal() {
+                return signal;
+            }
+            if self.0.changed().await.is_err() {
+                // The thread that listens lives as long as the program does.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Reports on standard output: a few lines to read, a table, or JSON.
+
+pub(crate) mod text;
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use console::Term;
+use serde::Serialize;
+
+use crate::failure::{Failure, Result};
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum WriteOut {
+    /// Lines to read
+    #[default]
+    Simple,
+    /// The same and more, in a frame
+    Table,
+    /// The whole report, on one line
+    Json,
+}
+
+/// A report that can be shown. Its JSON is what the library made, unchanged.
+pub(crate) trait Render: Serialize {
+    /// Lines to read, each with its end.
+    fn simple(&self) -> String;
+
+    /// Tables that carry the same and more.
+    fn tables(&self) -> Vec<Table>;
+}
+
+/// Prints a report to standard output. A reader that has gone away is no failure.
+pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
+    let text = match form {
+        WriteOut::Simple => report.simple(),
+        WriteOut::Table => report
+            .tables()
+            .into_iter()
+            .map(|table| format!("{}\n", fit(table)))
+            .collect(),
+        WriteOut::Json => {
+            let mut line = serde_json::to_string(report).map_err(|error| Failure::System {
+                doing: "write the report as JSON",
+                error: error.into(),
+            })?;
+            line.push('\n');
+            line
+        }
+    };
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System {
+            doing: "write to standard output",
+            error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A table of names and values.
+pub(crate) fn pairs(rows: Vec<(&'static str, String)>) -> Table {
+    let mut table = frame();
+    for (name, value) in rows {
+        table.add_row([name.to_owned(), text::visible(&value)]);
+    }
+    table
+}
+
+/// An empty table in the look that all tables have.
+pub(crate) fn frame() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_FULL_CONDENSED);
+    table
+}
+
+/// The names in one column, the values behind them.
+pub(crate) fn lines(rows: &[(&'static str, String)]) -> String {
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or_default();
+    rows.iter()
+        .map(|(name, value)| format!("  {name:<width$}  {}\n", text::visible(value)))
+        .collect()
+}
+
+fn fit(mut table: Table) -> Table {
+    if let Some(columns) = columns() {
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(columns);
+    }
+    table
+}
+
+/// The width of the terminal; of none, what `COLUMNS` says, as for `--help`.
+fn columns() -> Option<u16> {
+    match Term::stdout().size_checked() {
+        Some((_, columns)) => Some(columns),
+        None => std::env::var("COLUMNS").ok()?.parse().ok(),
+    }
+}
