@@ -1,7 +1,7 @@
 //! The command line as a whole, and what all commands share.
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{restore, save, status, verify};
 use crate::exit;
@@ -13,15 +13,19 @@ use crate::render::WriteOut;
     version,
     about = "Takes, proves and restores snapshots of etcd",
     after_help = exit::HELP,
+    disable_help_flag = true,
     disable_help_subcommand = true,
-    max_term_width = 100,
-    propagate_version = true
+    max_term_width = 100
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Task,
     #[command(flatten)]
     pub(crate) output: Output,
+    /// Print help
+    // The short form for both: the long one has a blank line behind every flag, and one page becomes three.
+    #[arg(short, long, global = true, action = ArgAction::HelpShort, help_heading = "Output")]
+    help: Option<bool>,
 }
 
 /// What to do.
@@ -34,9 +38,9 @@ pub(crate) enum Task {
 }
 
 /// How to say it.
-#[derive(Debug, Clone, Copy, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Output {
-    /// Form of the report on standard output
+    /// Form of the report
     #[arg(
         short,
         long,
@@ -45,12 +49,11 @@ pub(crate) struct Output {
         default_value_t,
         value_name = "FORM",
         env = "ETCDCTL_WRITE_OUT",
-        help_heading = "Output",
-        hide_possible_values = true,
-        long_help = "Form of the report on standard output: simple, table or json"
+        hide_env_values = true,
+        help_heading = "Output"
     )]
     pub(crate) write_out: WriteOut,
-    /// Neither progress nor notes on standard error
+    /// No progress, no notes
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
 }

@@ -70,7 +70,7 @@ impl Failure {
         let (sentence, hint) = match self {
             Self::Library { error, hint } => (chain(error), hint.as_deref()),
             Self::Usage(sentence) => (sentence.clone(), None),
-            Self::System { doing, error } => (format!("cannot {doing}: {error}"), None),
+            Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
             Self::Stopped(signal) => (format!("stopped by {signal}"), None),
             Self::Reported { .. } => return Ok(()),
         };
@@ -84,13 +84,24 @@ impl Failure {
 }
 
 fn chain(error: &dyn Error) -> String {
-    let mut sentence = error.to_string();
+    let mut sentence = plain(error);
     let mut cause = error.source();
     while let Some(error) = cause {
-        let _ = write!(sentence, ": {error}");
+        let _ = write!(sentence, ": {}", plain(error));
         cause = error.source();
     }
     sentence
+}
+
+/// Without the number that the standard library adds to what the operating system says.
+fn plain(error: &dyn Error) -> String {
+    let sentence = error.to_string();
+    match sentence.split_once(" (os error ") {
+        Some((words, number)) if number.trim_end_matches(')').parse::<i32>().is_ok() => {
+            words.to_owned()
+        }
+        _ => sentence,
+    }
 }
 
 fn print_line(to: &mut impl Write, label: &str, look: &Style, sentence: &str) -> io::Result<()> {

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    match commands::run(arguments) {
+    match commands::run(&arguments) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(failure) => {
             let _ = failure.print(&mut io::stderr().lock());

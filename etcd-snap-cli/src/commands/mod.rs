@@ -15,13 +15,13 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 
 /// Does what the command line says.
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
-    let output = arguments.output;
-    match arguments.command {
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let output = &arguments.output;
+    match &arguments.command {
         Task::Save(arguments) => save::run(arguments, output),
-        Task::Verify(arguments) => verify::run(&arguments, output),
-        Task::Status(arguments) => status::run(&arguments, output),
-        Task::Restore(arguments) => restore::run(&arguments, output),
+        Task::Verify(arguments) => verify::run(arguments, output),
+        Task::Status(arguments) => status::run(arguments, output),
+        Task::Restore(arguments) => restore::run(arguments, output),
     }
 }
 

@@ -11,21 +11,21 @@ use crate::commands::watched;
 use crate::failure::Result;
 use crate::render::{self, Render, text};
 
-/// Print hash, revision, keys, size and version of a snapshot
-///
-/// The numbers are those of `etcdutl snapshot status`. Pages and records are checked on the way, the digest is not: that
-/// is what verify does.
+/// Print the hash, revision, keys, size and version of a snapshot
 #[derive(Debug, Args)]
 #[command(after_help = "\
+The numbers are those of `etcdutl snapshot status`. Pages and records are checked on the way; the digest is not, that \
+is what verify does.
+
 Examples:
   etcd-snap status backup.db
-  etcd-snap status backup.db -w json")]
+  etcd-snap status -w table backup.db")]
 pub(crate) struct Arguments {
     /// The snapshot, or the database file of a stopped member
     file: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let status = watched(output.quiet, |progress| {
         let snapshot = Snapshot::open(&arguments.file)?;
         let options = StatusOptions::default().with_observer(progress);

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
-use etcd_snap::{
-    Contents, DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions, VerifyReport,
-};
+use etcd_snap::{DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions, VerifyReport};
 
 use crate::arguments::Output;
 use crate::commands::watched;
@@ -17,20 +15,20 @@ use crate::failure::{Failure, Result};
 use crate::render::{self, Render, WriteOut, text};
 
 /// Check that a snapshot is whole
-///
-/// Compares the digest, checks every page and decodes every record, and lists all that is wrong. The file is only read.
-/// Ends with 0 only for a snapshot that is proven: 7 says damaged, 8 sound but without a digest to prove it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Compares the digest, checks every page, decodes every record, and lists all that is wrong. The file is only read. \
+Ends with 0 only if the snapshot is proven: 7 means damaged, 8 sound but without a digest to prove it.
+
 Examples:
   etcd-snap verify backup.db
-  etcd-snap verify backup.db -w json | jq .problems")]
+  etcd-snap verify -w json backup.db")]
 pub(crate) struct Arguments {
     /// The snapshot, or the database file of a stopped member
     file: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments, output: Output) -> Result<()> {
+pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let report = watched(output.quiet, |progress| {
         let snapshot = Snapshot::open(&arguments.file)?;
         let options = VerifyOptions::default().with_observer(progress);
@@ -71,15 +69,26 @@ impl Render for VerifyReport {
         let mut lines = verdict(self);
         lines.push('\n');
         lines.push_str(&problem_lines(self));
-        lines.push_str(&render::lines(&facts(self)));
+        lines.push_str(&render::lines(&if self.is_sound() {
+            facts(self)
+        } else {
+            // What can still be read of a damaged database is for those who ask for it.
+            vec![digest(&self.digest), size(self)]
+        }));
         lines
     }
 
     fn tables(&self) -> Vec<Table> {
         let mut rows = vec![("verdict", verdict(self))];
         rows.extend(facts(self));
+        if let DigestCheck::Matches { digest } = self.digest {
+            rows.push(("SHA-256", digest.to_string()));
+        }
         rows.push(("hash", format!("{:x}", self.contents.hash)));
-        rows.push(("page size", text::size(self.page_size_bytes.into())));
+        rows.push((
+            "page size",
+            text::count(self.page_size_bytes.into(), "byte"),
+        ));
         rows.push((
             "checked in",
             text::duration(Duration::from_millis(self.duration_ms)),
@@ -114,17 +123,16 @@ fn verdict(report: &VerifyReport) -> String {
 fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
     let contents = &report.contents;
     let mut facts = vec![
-        ("digest", digest(&report.digest)),
-        ("revision", revision(contents)),
+        digest(&report.digest),
+        (
+            "revision",
+            render::revision(contents.revision, contents.compact_revision),
+        ),
         (
             "keys",
-            format!(
-                "{} ({})",
-                contents.live_keys,
-                text::count(contents.total_records, "record")
-            ),
+            render::keys(contents.live_keys, contents.total_records),
         ),
-        ("size", text::size(report.size_bytes)),
+        size(report),
         ("members", contents.members.to_string()),
         ("leases", contents.leases.to_string()),
         (
@@ -142,20 +150,17 @@ fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn digest(check: &DigestCheck) -> String {
-    match check {
-        DigestCheck::Matches { digest } => format!("matches, {digest}"),
-        DigestCheck::Mismatch { .. } => "does not match".into(),
-        DigestCheck::Missing { .. } => "none".into(),
-        _ => "unknown".into(),
-    }
+fn size(report: &VerifyReport) -> (&'static str, String) {
+    ("size", text::size(report.size_bytes))
 }
 
-fn revision(contents: &Contents) -> String {
-    match contents.compact_revision {
-        Some(compacted) => format!("{}, compacted at {compacted}", contents.revision),
-        None => contents.revision.to_string(),
-    }
+fn digest(check: &DigestCheck) -> (&'static str, String) {
+    let verdict = match check {
+        DigestCheck::Matches { .. } => "matches",
+        DigestCheck::Mismatch { .. } => "does not match",
+        _ => "none",
+    };
+    ("digest", verdict.into())
 }
 
 fn problem_lines(report: &VerifyReport) -> String {

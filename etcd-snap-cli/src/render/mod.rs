@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use console::Term;
+use etcd_snap::Revision;
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
@@ -70,6 +71,19 @@ pub(crate) fn pairs(rows: Vec<(&'static str, String)>) -> Table {
         table.add_row([name.to_owned(), text::visible(&value)]);
     }
     table
+}
+
+/// `215, compacted at 205`.
+pub(crate) fn revision(revision: Revision, compacted: Option<Revision>) -> String {
+    match compacted {
+        Some(compacted) => format!("{revision}, compacted at {compacted}"),
+        None => revision.to_string(),
+    }
+}
+
+/// `226 (283 records)`.
+pub(crate) fn keys(live_keys: u64, total_records: u64) -> String {
+    format!("{live_keys} ({})", text::count(total_records, "record"))
 }
 
 /// An empty table in the look that all tables have.
