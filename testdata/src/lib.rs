@@ -19,6 +19,7 @@ use std::path::PathBuf;
 
 pub mod certificates;
 pub mod cluster;
+pub mod database;
 pub mod etcd;
 pub mod golden;
 mod process;
