@@ -287,7 +287,8 @@ impl DatabaseBuilder {
     /// A bucket whose value, header and page image, is given. For what no writer makes.
     #[must_use]
     pub fn raw_bucket(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
-        self.buckets.insert(name.into(), Entry::RawBucket(value.into()));
+        self.buckets
+            .insert(name.into(), Entry::RawBucket(value.into()));
         self
     }
 
