@@ -21,6 +21,8 @@ pub mod certificates;
 pub mod cluster;
 pub mod database;
 pub mod etcd;
+pub mod fake;
+mod generated;
 pub mod golden;
 mod process;
 mod sample;

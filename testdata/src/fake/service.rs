@@ -1,0 +1,216 @@
+//! The services, as far as a save asks for them.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::Notify;
+use tonic::codegen::tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::stream::{Step, steps};
+use super::{Auth, Server};
+use crate::generated::etcdserverpb::auth_server::Auth as AuthService;
+use crate::generated::etcdserverpb::cluster_server::Cluster;
+use crate::generated::etcdserverpb::maintenance_server::Maintenance;
+use crate::generated::etcdserverpb::{
+    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, HashKvRequest,
+    HashKvResponse, Member, MemberListRequest, MemberListResponse, ResponseHeader, SnapshotRequest,
+    SnapshotResponse, StatusRequest, StatusResponse,
+};
+
+const CLUSTER: u64 = 0xcdf8_1818_e32c_b7cd;
+const MEMBER: u64 = 0x8e9e_05c5_2164_694d;
+const REVISION: i64 = 1000;
+const TOKEN: &str = "fake.1";
+
+#[derive(Clone)]
+pub(super) struct Etcd {
+    server: Arc<Server>,
+    hang_up: Arc<Notify>,
+}
+
+impl Etcd {
+    pub(super) fn new(server: Arc<Server>, hang_up: Arc<Notify>) -> Self {
+        Self { server, hang_up }
+    }
+
+    /// `root_only`: as Snapshot is everywhere, and Status on 3.4.
+    fn let_in<T>(&self, request: &Request<T>, root_only: bool) -> Result<(), Status> {
+        let Some(auth) = &self.server.auth else {
+            return Ok(());
+        };
+        match request.metadata().get("token") {
+            None if auth.modern => Err(Status::invalid_argument("etcdserver: user name is empty")),
+            None => Err(Status::unknown("auth: user name is empty")),
+            Some(token) if token != TOKEN && auth.modern => {
+                Err(Status::unauthenticated("etcdserver: invalid auth token"))
+            }
+            Some(token) if token != TOKEN => Err(Status::unknown("auth: invalid auth token")),
+            Some(_) if root_only && !auth.is_root && auth.modern => {
+                Err(Status::permission_denied("etcdserver: permission denied"))
+            }
+            Some(_) if root_only && !auth.is_root => {
+                Err(Status::unknown("auth: permission denied"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+fn header() -> ResponseHeader {
+    ResponseHeader {
+        cluster_id: CLUSTER,
+        member_id: MEMBER,
+        revision: REVISION,
+        raft_term: 2,
+    }
+}
+
+#[tonic::async_trait]
+impl Maintenance for Etcd {
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        self.let_in(&request, false)?;
+        Ok(Response::new(AlarmResponse {
+            header: Some(header()),
+            alarms: Vec::new(),
+        }))
+    }
+
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        self.let_in(&request, self.server.version.starts_with("3.4."))?;
+        Ok(Response::new(StatusResponse {
+            header: Some(header()),
+            version: self.server.version.clone(),
+            leader: MEMBER,
+            ..StatusResponse::default()
+        }))
+    }
+
+    async fn hash_kv(
+        &self,
+        _request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        Err(Status::unimplemented("a fake has no keys"))
+    }
+
+    type SnapshotStream = Steps;
+
+    async fn snapshot(&self, request: Request<SnapshotRequest>) -> Result<Response<Steps>, Status> {
+        self.let_in(&request, true)?;
+        Ok(Response::new(Steps {
+            steps: Box::new(steps(&self.server)),
+            repeated: None,
+            silent: false,
+            hang_up: Arc::clone(&self.hang_up),
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl Cluster for Etcd {
+    async fn member_list(
+        &self,
+        request: Request<MemberListRequest>,
+    ) -> Result<Response<MemberListResponse>, Status> {
+        self.let_in(&request, false)?;
+        Ok(Response::new(MemberListResponse {
+            header: Some(header()),
+            members: vec![Member {
+                id: MEMBER,
+                name: "fake".to_owned(),
+                ..Member::default()
+            }],
+        }))
+    }
+}
+
+#[tonic::async_trait]
+impl AuthService for Etcd {
+    async fn authenticate(
+        &self,
+        request: Request<AuthenticateRequest>,
+    ) -> Result<Response<AuthenticateResponse>, Status> {
+        let request = request.into_inner();
+        match &self.server.auth {
+            None => Err(Status::failed_precondition(
+                "etcdserver: authentication is not enabled",
+            )),
+            Some(Auth { user, password, .. })
+                if (user, password) == (&request.name, &request.password) =>
+            {
+                Ok(Response::new(AuthenticateResponse {
+                    header: Some(header()),
+                    token: TOKEN.to_owned(),
+                }))
+            }
+            Some(_) => Err(Status::invalid_argument(
+                "etcdserver: authentication failed, invalid user ID or password",
+            )),
+        }
+    }
+}
+
+/// Carries out what was planned, one step a message.
+pub(super) struct Steps {
+    steps: Box<dyn Iterator<Item = Step> + Send>,
+    repeated: Option<SnapshotResponse>,
+    silent: bool,
+    hang_up: Arc<Notify>,
+}
+
+impl Stream for Steps {
+    type Item = Result<SnapshotResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.silent {
+            return Poll::Pending;
+        }
+        if let Some(message) = &self.repeated {
+            return Poll::Ready(Some(Ok(message.clone())));
+        }
+        match self.steps.next() {
+            None => Poll::Ready(None),
+            Some(Step::Message(message)) => Poll::Ready(Some(Ok(message))),
+            Some(Step::Error(status)) => Poll::Ready(Some(Err(status))),
+            Some(Step::Repeat(message)) => {
+                self.repeated = Some(message.clone());
+                Poll::Ready(Some(Ok(message)))
+            }
+            Some(Step::Silence) => {
+                self.silent = true;
+                Poll::Pending
+            }
+            Some(Step::HangUp) => {
+                self.silent = true;
+                self.hang_up.notify_one();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl fmt::Debug for AuthenticateRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateRequest")
+            .field("name", &self.name)
+            .field("password", &"[redacted]")
+            .finish()
+    }
+}
+
+impl fmt::Debug for AuthenticateResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthenticateResponse")
+            .field("header", &self.header)
+            .field("token", &"[redacted]")
+            .finish()
+    }
+}
