@@ -1,4 +1,33 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
+//!
+//! Four verbs, each with its options and its report:
+//!
+//! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
+//!   any stream of chunks. The file gets its name when digest, pages and records are checked.
+//! * [`verify`] proves a file, and names every problem with page and offset.
+//! * [`status`] gives the numbers that etcd's own tools print.
+//! * [`restore`] makes the data directories of new members, whole or not at all.
+//!
+//! Saving is async and needs a tokio runtime (`save_blocking` brings one); the other verbs are ordinary blocking functions.
+//! Nothing here prints, installs a global, or reads the environment, but for `SSL_CERT_FILE` and `SSL_CERT_DIR` when the
+//! system's authorities are asked for.
+//!
+//! ```
+//! use etcd_snap::{MemberTarget, NewCluster, RestoreOptions, Snapshot, VerifyOptions};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let backup = concat!(env!("CARGO_MANIFEST_DIR"), "/../testdata/snapshots/3.6.db");
+//! # let data_dir = folder.path().join("new");
+//! let snapshot = Snapshot::open(backup)?;
+//! let proof = etcd_snap::verify(&snapshot, &VerifyOptions::default())?.into_proven()?;
+//! println!("revision {}, {} keys", proof.contents.revision, proof.contents.live_keys);
+//!
+//! let cluster = NewCluster::parse("m1=https://10.0.0.1:2380", "a-fresh-token")?;
+//! let targets = [MemberTarget::new("m1", &data_dir)];
+//! let restored = etcd_snap::restore(&snapshot, &cluster, &targets, &RestoreOptions::default())?;
+//! assert!(restored.members[0].data_dir.join("member/snap/db").exists());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod backend;
 mod bbolt;
@@ -43,3 +72,8 @@ pub use verify::{Contents, DigestCheck, VerifyOptions, VerifyReport, verify};
 fn milliseconds(started: std::time::Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
+
+/// The README's example, compiled.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -9,6 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use crate::workspace;
+
 /// The packages, as on the wire; each is one `.proto` file and becomes one Rust file.
 const PACKAGES: [&str; 2] = ["etcdserverpb", "mvccpb"];
 
@@ -163,12 +165,6 @@ fn stale(directory: &Path, files: &BTreeMap<String, String>) -> Result<Vec<Strin
     }
     names.sort();
     Ok(names)
-}
-
-fn workspace() -> PathBuf {
-    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    path.pop();
-    path
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 mod codegen;
 mod etcd;
 mod fixtures;
+mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -24,6 +26,7 @@ enum Chore {
     Codegen(codegen::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
+    Test(test::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),
+        Chore::Test(arguments) => test::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -39,4 +43,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The workspace's folder.
+fn workspace() -> PathBuf {
+    let mut path = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    path.pop();
+    path
 }
