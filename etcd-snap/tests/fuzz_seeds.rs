@@ -1,4 +1,5 @@
-//! The seeds of the fuzz targets are what their names say: a target that starts from refused files finds little.
+//! The corpus of the fuzz targets: its seeds are what their names say (a target that starts from refused files finds
+//! little), and what once ended badly ends well.
 
 use std::path::{Path, PathBuf};
 
@@ -25,6 +26,22 @@ fn the_snapshot_seeds_are_sound() {
             Ok(_) => assert!(digest, "{name}"),
             Err(e) => assert_eq!((e.kind(), digest), (ErrorKind::NoDigest, false), "{name}"),
         }
+    }
+}
+
+#[test]
+fn every_snapshot_in_the_corpus_is_answered() {
+    for file in std::fs::read_dir(seeds("snapshot")).unwrap() {
+        let Ok(snapshot) = Snapshot::open(file.unwrap().path()) else {
+            continue;
+        };
+        let report = verify(&snapshot, &VerifyOptions::default()).unwrap();
+        assert_eq!(
+            report.is_sound(),
+            status(&snapshot).is_ok(),
+            "{}",
+            snapshot.name()
+        );
     }
 }
 

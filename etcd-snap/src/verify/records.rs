@@ -203,7 +203,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             }
             meta_key::CONF_STATE => match ConfState::from_json(value) {
                 Ok(_) => Ok(()),
-                Err(_) => wrong("is not the JSON of raft's configuration"),
+                Err(e) => wrong(&format!("does not decode: {e}")),
             },
             meta_key::STORAGE_VERSION => match version(value) {
                 Some(version) => {
@@ -225,7 +225,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         match Member::from_json(value) {
             Ok(member) if member.id == id => Ok(()),
             Ok(member) => wrong(format!("the member {id} calls itself {}", member.id)),
-            Err(e) => wrong(format!("the member {id}: {e}")),
+            Err(e) => wrong(format!("the member {id} does not decode: {e}")),
         }
     }
 
