@@ -105,10 +105,8 @@ fn plain(error: &dyn Error) -> String {
 }
 
 fn print_line(to: &mut impl Write, label: &str, look: &Style, sentence: &str) -> io::Result<()> {
-    let width = Term::stderr()
-        .size_checked()
-        .map(|(_, columns)| usize::from(columns));
-    let lines = text::wrap(&format!("{label} {}", text::visible(sentence)), width);
+    let sentence = format!("{label} {}", text::visible(sentence));
+    let lines = text::wrap(&sentence, text::width(&Term::stderr()), 0);
     let rest = lines.strip_prefix(label).unwrap_or(&lines);
     writeln!(to, "{}{rest}", look.apply_to(label))
 }

@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use console::Term;
 use etcd_snap::{Event, Observer, Phase};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -140,7 +141,8 @@ impl Bar {
                 }
             }
             Event::Note(note) => {
-                let note = text::visible(note);
+                let width = text::width(&Term::stderr());
+                let note = text::wrap(&text::visible(note), width, 0);
                 match &self.bar {
                     Some(bar) => bar.println(note),
                     None => {

@@ -123,17 +123,10 @@ impl Arguments {
 }
 
 fn hint(error: &etcd_snap::Error) -> Option<String> {
-    let hint = match error.kind() {
-        ErrorKind::NoDigest => {
-            "--skip-hash-check takes the file as it is; its pages and records are checked all the same"
-        }
-        ErrorKind::DigestMismatch | ErrorKind::Damaged => {
-            "`etcd-snap verify` lists everything that is wrong; another snapshot may be whole"
-        }
-        ErrorKind::Occupied => "name another directory, or move away what is in this one",
-        _ => return None,
-    };
-    Some(hint.to_owned())
+    matches!(error.kind(), ErrorKind::DigestMismatch | ErrorKind::Damaged).then(|| {
+        "`etcd-snap verify` lists everything that is wrong; another snapshot may be whole"
+            .to_owned()
+    })
 }
 
 impl Render for RestoreReport {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
+use console::Term;
 use etcd_snap::{DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions, VerifyReport};
 
 use crate::arguments::Output;
@@ -164,12 +165,14 @@ fn digest(check: &DigestCheck) -> (&'static str, String) {
 }
 
 fn problem_lines(report: &VerifyReport) -> String {
+    let width = text::width(&Term::stdout());
     let mut lines: String = report
         .problems
         .iter()
         .map(|problem| {
             let severity = severity(problem.severity);
-            format!("  {severity}: {}\n", text::visible(&problem.to_string()))
+            let line = format!("  {severity}: {}", text::visible(&problem.to_string()));
+            format!("{}\n", text::wrap(&line, width, 4))
         })
         .collect();
     if report.more_problems > 0 {

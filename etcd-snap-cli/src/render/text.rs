@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use console::Term;
+
 /// Bytes in SI units, with the digits that etcd's tools show: `20 kB`, `1.5 MB`.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -48,19 +50,19 @@ pub(crate) fn visible(text: &str) -> String {
 }
 
 /// Breaks lines between words, for a terminal of this width; without one, the text stays as it is. A word that is too
-/// long stays whole.
-pub(crate) fn wrap(text: &str, width: Option<usize>) -> String {
+/// long stays whole. All lines but the first begin with that many blanks.
+pub(crate) fn wrap(text: &str, width: Option<usize>, indent: usize) -> String {
     let Some(width) = width else {
         return text.to_owned();
     };
     let mut lines = String::with_capacity(text.len());
     let mut column = 0;
-    for word in text.split(' ') {
+    for (n, word) in text.split(' ').enumerate() {
         let length = console::measure_text_width(word);
-        if column > 0 && column + 1 + length > width {
-            lines.push('\n');
-            column = 0;
-        } else if column > 0 {
+        if column > indent && column + 1 + length > width {
+            let _ = write!(lines, "\n{:indent$}", "");
+            column = indent;
+        } else if n > 0 {
             lines.push(' ');
             column += 1;
         }
@@ -68,6 +70,13 @@ pub(crate) fn wrap(text: &str, width: Option<usize>) -> String {
         column += length;
     }
     lines
+}
+
+/// Columns of a terminal; `None` where the stream goes elsewhere.
+pub(crate) fn width(terminal: &Term) -> Option<usize> {
+    terminal
+        .size_checked()
+        .map(|(_, columns)| usize::from(columns))
 }
 
 #[cfg(test)]
@@ -109,10 +118,14 @@ mod tests {
     #[test]
     fn lines_break_between_words() {
         assert_eq!(
-            wrap("one two three-and-more", Some(8)),
+            wrap("one two three-and-more", Some(8), 0),
             "one two\nthree-and-more"
         );
-        assert_eq!(wrap("one two", Some(7)), "one two");
-        assert_eq!(wrap("one two", None), "one two");
+        assert_eq!(wrap("one two", Some(7), 0), "one two");
+        assert_eq!(wrap("one two", None, 0), "one two");
+        assert_eq!(
+            wrap("  one two three", Some(7), 4),
+            "  one\n    two\n    three"
+        );
     }
 }
