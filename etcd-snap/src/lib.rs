@@ -66,7 +66,7 @@ pub use save::{Chunk, SaveDurations, SaveOptions, SaveReport, Target, save_chunk
 pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
 pub use status::{Status, StatusOptions, status, status_with};
-pub use verify::{Contents, DigestCheck, VerifyOptions, VerifyReport, verify};
+pub use verify::{Contents, DigestCheck, Proof, VerifyOptions, VerifyReport, verify};
 
 /// Milliseconds since `started`, for reports.
 fn milliseconds(started: std::time::Instant) -> u64 {

@@ -51,20 +51,20 @@ pub(super) fn build(
     snapshot: &Snapshot,
     cluster: &NewCluster,
     options: &RestoreOptions,
-    file: Arc<dyn NewFile>,
+    file: &Arc<dyn NewFile>,
     path: &Path,
 ) -> Result<Restored> {
     let observer = options.observer.as_ref();
-    let digest = copy(snapshot, options, &file, path)?;
-    let snapshot_revision = edit(snapshot, cluster, options, &file, path)?;
+    let digest = copy(snapshot, options, file, path)?;
+    let snapshot_revision = edit(snapshot, cluster, options, file, path)?;
 
-    let built = Snapshot::from_source(snapshot.name(), Arc::new(Arc::clone(&file)))?;
+    let built = Snapshot::from_source(snapshot.name(), Arc::new(Arc::clone(file)))?;
     let mut findings = findings();
     examine(&built, &mut findings, observer)?;
     findings.require_sound(snapshot.name())?;
     file.sync().map_err(|e| Error::io("sync", path, e))?;
     Ok(Restored {
-        file,
+        file: Arc::clone(file),
         size_bytes: built.size_bytes(),
         digest,
         snapshot_revision,
@@ -75,7 +75,7 @@ pub(super) fn build(
 /// The same database for another member.
 pub(super) fn copy_of(
     first: Restored,
-    file: Arc<dyn NewFile>,
+    file: &Arc<dyn NewFile>,
     path: &Path,
     observer: &dyn Observer,
 ) -> Result<Restored> {

@@ -139,16 +139,16 @@ impl<'a> Layout<'a> {
     }
 
     /// Makes the staging directories.
-    pub(super) fn stage(&self, storage: Arc<dyn Storage>) -> Result<Staging> {
+    pub(super) fn stage(&self, storage: &Arc<dyn Storage>) -> Result<Staging> {
         let mut staging = Staging {
-            storage: Arc::clone(&storage),
+            storage: Arc::clone(storage),
             trees: Vec::new(),
             segments: Vec::new(),
         };
         for tree in &self.trees {
             staging
                 .trees
-                .push(StagedTree::create(Arc::clone(&storage), tree)?);
+                .push(StagedTree::create(Arc::clone(storage), tree)?);
         }
         for member in &self.members {
             staging.create_dir(&member.directory.join("snap"))?;

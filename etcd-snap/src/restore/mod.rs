@@ -45,11 +45,12 @@ pub fn restore(
     targets: &[MemberTarget],
     options: &RestoreOptions,
 ) -> Result<RestoreReport> {
-    restore_with(Arc::new(Disk), snapshot, cluster, targets, options)
+    let disk: Arc<dyn Storage> = Arc::new(Disk);
+    restore_with(&disk, snapshot, cluster, targets, options)
 }
 
 fn restore_with(
-    storage: Arc<dyn Storage>,
+    storage: &Arc<dyn Storage>,
     snapshot: &Snapshot,
     cluster: &NewCluster,
     targets: &[MemberTarget],
@@ -68,8 +69,8 @@ fn restore_with(
     for member in &layout.members {
         let (path, file) = staging.create_file(&member.database())?;
         finished = Some(match finished {
-            None => database::build(snapshot, cluster, options, file, &path)?,
-            Some(first) => database::copy_of(first, file, &path, observer)?,
+            None => database::build(snapshot, cluster, options, &file, &path)?,
+            Some(first) => database::copy_of(first, &file, &path, observer)?,
         });
     }
     let restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
@@ -133,7 +134,10 @@ fn write_raft_files(
     let snap_file = snap::file(cluster)?;
     let (path, file) = staging.create_file(&member.snap(&snap::file_name(cluster)))?;
     write(&path, &file, &snap_file, snap_file.len() as u64)?;
-    if snap::Snap::read(&snap_file)? != snap::Snap::of(cluster) {
+    let mut written = vec![0; snap_file.len()];
+    file.read_at(&mut written, 0)
+        .map_err(|e| Error::io("read back", &path, e))?;
+    if snap::Snap::read(&written)? != snap::Snap::of(cluster) {
         return Err(Error::damaged(format!(
             "{} does not read back as it was written",
             path.display()

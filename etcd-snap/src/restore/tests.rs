@@ -16,6 +16,14 @@ fn cluster() -> NewCluster {
     NewCluster::parse("m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380", "token").unwrap()
 }
 
+fn real() -> Arc<dyn Storage> {
+    Arc::new(Disk)
+}
+
+fn faulty(disk: &FaultyDisk) -> Arc<dyn Storage> {
+    Arc::new(disk.clone())
+}
+
 /// A way to ask for a restore, with what must be there before.
 struct Case {
     name: &'static str,
@@ -83,7 +91,7 @@ fn listing(root: &Path) -> Vec<(PathBuf, u64)> {
     found
 }
 
-fn restore_case(case: &Case, root: &Path, storage: Arc<dyn Storage>) -> Result<RestoreReport> {
+fn restore_case(case: &Case, root: &Path, storage: &Arc<dyn Storage>) -> Result<RestoreReport> {
     let options = RestoreOptions::default()
         .with_bump(Bump::By(1000))
         .with_mark_compacted(true);
@@ -111,7 +119,7 @@ fn a_step_that_fails_leaves_everything_as_it_was() {
             let root = prepare(case);
             let before = listing(root.path());
             let disk = FaultyDisk::new(step, Fault::Once);
-            match restore_case(case, root.path(), Arc::new(disk.clone())) {
+            match restore_case(case, root.path(), &faulty(&disk)) {
                 Ok(_) => {
                     assert!(
                         step >= disk.steps(),
@@ -133,7 +141,7 @@ fn a_step_that_fails_leaves_everything_as_it_was() {
                         "{}: step {step}: {e}",
                         case.name
                     );
-                    restore_case(case, root.path(), Arc::new(Disk)).unwrap();
+                    restore_case(case, root.path(), &real()).unwrap();
                 }
             }
         }
@@ -144,12 +152,12 @@ fn a_step_that_fails_leaves_everything_as_it_was() {
 fn a_process_that_is_killed_leaves_a_whole_member_or_none() {
     for case in &CASES {
         let reference = prepare(case);
-        restore_case(case, reference.path(), Arc::new(Disk)).unwrap();
+        restore_case(case, reference.path(), &real()).unwrap();
         let whole = listing(reference.path());
         for step in 0.. {
             let root = prepare(case);
             let disk = FaultyDisk::new(step, Fault::Dead);
-            if restore_case(case, root.path(), Arc::new(disk)).is_ok() {
+            if restore_case(case, root.path(), &faulty(&disk)).is_ok() {
                 break;
             }
             // Each member that is there at all has all its files.
@@ -186,7 +194,7 @@ fn a_process_that_is_killed_leaves_a_whole_member_or_none() {
 #[test]
 fn the_bumped_database_is_sound_and_has_the_new_revision() {
     let root = prepare(&CASES[0]);
-    let report = restore_case(&CASES[0], root.path(), Arc::new(Disk)).unwrap();
+    let report = restore_case(&CASES[0], root.path(), &real()).unwrap();
     let expected = report.snapshot_revision.get() + 1000;
     assert_eq!(report.contents.revision.get(), expected);
     assert_eq!(

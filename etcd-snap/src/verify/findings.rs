@@ -33,15 +33,14 @@ impl Findings {
             return;
         }
         self.more_problems = self.more_problems.saturating_add(1);
-        if problem.severity == Severity::Damaged {
-            if let Some(lesser) = self
+        if problem.severity == Severity::Damaged
+            && let Some(lesser) = self
                 .problems
                 .iter_mut()
                 .rev()
                 .find(|listed| listed.severity < Severity::Damaged)
-            {
-                *lesser = problem;
-            }
+        {
+            *lesser = problem;
         }
     }
 

@@ -150,34 +150,45 @@ impl VerifyReport {
         self.problems.iter().map(|problem| problem.severity).max()
     }
 
-    /// The report again if the snapshot is whole and its digest proves it.
+    /// The proof, if the snapshot is whole and its digest says so.
     ///
     /// # Errors
     /// `DigestMismatch` or `Damaged`, with the first problems in the sentence; `NoDigest` where nothing is damaged and
     /// nothing proves that the bytes are the ones a server sent.
-    pub fn into_proven(self) -> Result<Self> {
-        let name = self
-            .path
-            .as_ref()
-            .map_or_else(|| "the snapshot".to_owned(), |p| p.display().to_string());
-        if !self.is_sound() {
-            return Err(findings::damage(
-                &name,
-                &self.digest,
-                &self.problems,
-                self.more_problems,
-            ));
-        }
+    pub fn into_proven(self) -> Result<Proof> {
+        let name = self.path.as_ref().map_or_else(
+            || "the snapshot".to_owned(),
+            |path| path.display().to_string(),
+        );
         match self.digest {
-            DigestCheck::Missing { .. } => Err(Error::new(
+            DigestCheck::Matches { digest } if self.is_sound() => Ok(Proof {
+                digest,
+                contents: self.contents,
+            }),
+            DigestCheck::Missing { .. } if self.is_sound() => Err(Error::new(
                 ErrorKind::NoDigest,
                 format!(
                     "{name} is sound, but has no digest: nothing proves that its bytes are the ones a server sent"
                 ),
             )),
-            _ => Ok(self),
+            _ => Err(findings::damage(
+                &name,
+                &self.digest,
+                &self.problems,
+                self.more_problems,
+            )),
         }
     }
+}
+
+/// That a file is a backup: its digest matches, and every page and record is whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Proof {
+    /// The SHA-256 of the database.
+    pub digest: Digest,
+    /// What the database holds.
+    pub contents: Contents,
 }
 
 /// Reads the whole snapshot: compares the digest, checks meta pages and page tree by bbolt's rules and what bbolt trusts

@@ -112,7 +112,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         };
         let mut fingerprint = self.live.fingerprint();
         record.value_pieces(shape.key.start, shape.key.end, |bytes| {
-            fingerprint.update(bytes)
+            fingerprint.update(bytes);
         })?;
         if revision.tombstone {
             self.live.delete(&fingerprint);

@@ -15,8 +15,8 @@ const ONLINE_CRATES: [&str; 5] = ["tokio", "tonic", "rustls", "hyper", "aws-lc-r
 const PROGRAM: &str = r#"
 fn main() -> etcd_snap::Result<()> {
     let snapshot = etcd_snap::Snapshot::open(std::env::args().nth(1).unwrap_or_default())?;
-    let report = etcd_snap::verify(&snapshot, &etcd_snap::VerifyOptions::default())?.into_proven()?;
-    println!("revision {}", report.contents.revision);
+    let proof = etcd_snap::verify(&snapshot, &etcd_snap::VerifyOptions::default())?.into_proven()?;
+    println!("revision {}", proof.contents.revision);
     Ok(())
 }
 "#;
