@@ -250,8 +250,13 @@ fn date(time: UnixTime) -> String {
 }
 
 /// Why a server did not do what it was asked: `doing` reads like "send a snapshot".
-pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: Status) -> Error {
+pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: &Status) -> Error {
     let message = status.message();
+    // etcd takes the common name of a client certificate for a user that has logged in.
+    let who = match user {
+        Some(user) => format!("the user {user:?}"),
+        None => "the user that the client certificate is for".to_owned(),
+    };
     let (kind, sentence) = if message.ends_with("user name is empty") {
         (
             ErrorKind::Denied,
@@ -264,11 +269,12 @@ pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: St
             ErrorKind::Denied,
             format!("{endpoint} will not {doing}: it no longer knows the login; try again"),
         )
+    } else if message.ends_with("user name not found") {
+        (
+            ErrorKind::Denied,
+            format!("{endpoint} will not {doing}: it does not know {who}"),
+        )
     } else if message.ends_with("permission denied") {
-        let who = match user {
-            Some(user) => format!("the user {user:?}"),
-            None => "the user of the client certificate".to_owned(),
-        };
         (
             ErrorKind::Denied,
             format!("{endpoint} will not {doing}: {who} does not have the role root"),
@@ -286,7 +292,7 @@ pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: St
                 "{endpoint} speaks gRPC, but not as etcd does: is this the client port of etcd?"
             ),
         )
-    } else if std::error::Error::source(&status).is_some() {
+    } else if std::error::Error::source(status).is_some() {
         (
             ErrorKind::Connection,
             format!("the connection to {endpoint} broke before it could {doing}"),
@@ -294,7 +300,7 @@ pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: St
     } else {
         (
             ErrorKind::Server,
-            format!("{endpoint} did not {doing}: {}", plain_message(&status)),
+            format!("{endpoint} did not {doing}: {}", plain_message(status)),
         )
     };
     let error = Error::new(kind, sentence)
@@ -304,19 +310,19 @@ pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: St
     match kind {
         // The sentence has it all.
         ErrorKind::Server => error,
-        _ => error.with_source(Answer::of(&status)),
+        _ => error.with_source(Answer::of(status)),
     }
 }
 
-/// Why a stream that had begun did not go on.
-pub(crate) fn stream_status(endpoint: &str, user: Option<&str>, status: Status) -> Error {
-    if std::error::Error::source(&status).is_some() {
+/// Why a stream did not go on.
+pub(crate) fn stream_status(endpoint: &str, user: Option<&str>, status: &Status) -> Error {
+    if std::error::Error::source(status).is_some() {
         return Error::new(
             ErrorKind::Stream,
             format!("the connection to {endpoint} broke"),
         )
         .with_endpoint(endpoint)
-        .with_source(Answer::of(&status));
+        .with_source(Answer::of(status));
     }
     self::status(endpoint, user, "send a snapshot", status)
 }
@@ -403,7 +409,7 @@ mod tests {
                 Code::PermissionDenied,
                 "etcdserver: permission denied",
                 None,
-                "of the client certificate",
+                "the client certificate is for",
             ),
             (
                 Code::Unknown,
@@ -428,7 +434,7 @@ mod tests {
                 "http://a:1",
                 user,
                 "send a snapshot",
-                Status::new(code, message),
+                &Status::new(code, message),
             );
             assert_eq!(error.kind(), ErrorKind::Denied, "{message}");
             assert!(error.to_string().contains(expected), "{error}");
@@ -441,7 +447,7 @@ mod tests {
             "a:1",
             None,
             "report its status",
-            Status::unavailable("etcdserver: no leader"),
+            &Status::unavailable("etcdserver: no leader"),
         );
         assert_eq!(error.kind(), ErrorKind::Server);
         assert_eq!(

@@ -106,7 +106,7 @@ impl Member {
             Err(status) if status.message().ends_with("authentication is not enabled") => {
                 return Ok(None);
             }
-            Err(status) => return Err(self.refused(DOING, status)),
+            Err(status) => return Err(self.refused(DOING, &status)),
         };
         let mut token = MetadataValue::try_from(token).map_err(|_| {
             Error::new(
@@ -125,7 +125,7 @@ impl Member {
         let status = self
             .in_time(DOING, client.status(self.request(StatusRequest {})))
             .await?
-            .map_err(|status| self.refused(DOING, status))?
+            .map_err(|status| self.refused(DOING, &status))?
             .into_inner();
         let header = status.header.unwrap_or_default();
         Ok(MemberStatus {
@@ -149,7 +149,9 @@ impl Member {
         let stream = self
             .in_time(DOING, client.snapshot(self.request(SnapshotRequest {})))
             .await?
-            .map_err(|status| self.refused(DOING, status))?
+            .map_err(|status| {
+                explain::stream_status(&self.endpoint, self.user.as_deref(), &status)
+            })?
             .into_inner();
         Ok(SnapshotStream {
             stream,
@@ -167,7 +169,7 @@ impl Member {
         request
     }
 
-    fn refused(&self, doing: &str, status: Status) -> Error {
+    fn refused(&self, doing: &str, status: &Status) -> Error {
         explain::status(&self.endpoint, self.user.as_deref(), doing, status)
     }
 
@@ -217,7 +219,7 @@ impl Stream for SnapshotStream {
                 Err(status) => Err(explain::stream_status(
                     &self.endpoint,
                     self.user.as_deref(),
-                    status,
+                    &status,
                 )),
             })
         })

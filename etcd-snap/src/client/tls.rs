@@ -37,7 +37,6 @@ pub(crate) enum Trust {
 
 impl Tls {
     /// Begins with nothing but the system's roots.
-    #[must_use]
     pub fn builder() -> TlsBuilder {
         TlsBuilder::default()
     }

@@ -6,6 +6,8 @@
 
 mod arrivals;
 mod chunk;
+#[cfg(test)]
+mod faults;
 mod options;
 mod protocol;
 mod receive;
@@ -28,6 +30,10 @@ pub(crate) use arrivals::Arrivals;
 use crate::Result;
 use crate::io::StagedFile;
 use crate::observe::{Event, Phase, tell};
+#[cfg(feature = "client")]
+use protocol::Protocol;
+#[cfg(feature = "client")]
+use receive::broke_off;
 use receive::receive;
 use report::Origin;
 use writer::Writer;
@@ -75,7 +81,10 @@ pub async fn save(
     for note in status.notes(member.endpoint()) {
         tell(options.observer(), &Event::Note(note))?;
     }
-    let chunks = member.snapshot().await?;
+    let chunks = member
+        .snapshot()
+        .await
+        .map_err(|e| broke_off(&Protocol::default(), e).with_endpoint(member.endpoint()))?;
     let origin = Origin {
         arrivals: chunks.arrivals(),
         endpoint: Some(member.endpoint().to_owned()),

@@ -148,15 +148,20 @@ where
     }
 }
 
-/// The stream yielded an error: an error of ours keeps its kind, and any error gets the byte.
-fn broke_off<E>(protocol: &Protocol, error: E) -> Error
+/// The stream yielded an error: an error of ours keeps its kind, and any error gets the byte. A refusal instead of the
+/// first byte is no stream that broke off; it speaks for itself.
+pub(crate) fn broke_off<E>(protocol: &Protocol, error: E) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {
     let error: Box<dyn std::error::Error + Send + Sync> = Box::new(error);
-    let kind = error
-        .downcast_ref::<Error>()
-        .map_or(ErrorKind::Stream, Error::kind);
+    let (kind, error) = match error.downcast::<Error>() {
+        Ok(error) if protocol.received() == 0 && error.kind() != ErrorKind::Stream => {
+            return error.with_offset(0);
+        }
+        Ok(error) => (error.kind(), error as Box<_>),
+        Err(error) => (ErrorKind::Stream, error),
+    };
     Error::new(
         kind,
         format!("the snapshot stream broke off {}", protocol.place()),

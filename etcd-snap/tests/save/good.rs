@@ -57,7 +57,7 @@ async fn an_existing_file_is_replaced_as_a_whole() {
         .unwrap();
     let snapshot = Snapshot::open(room.target()).unwrap();
     let report = etcd_snap::verify(&snapshot, &VerifyOptions::default()).unwrap();
-    report.into_proven().unwrap();
+    let _ = report.into_proven().unwrap();
     assert_eq!(room.names(), ["backup.db"]);
 }
 

@@ -195,10 +195,10 @@ struct Begins(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<()>>>);
 
 impl etcd_snap::Observer for Begins {
     fn event(&self, event: &etcd_snap::Event) -> std::ops::ControlFlow<()> {
-        if *event == etcd_snap::Event::Started(etcd_snap::Phase::Receive) {
-            if let Some(sender) = self.0.lock().unwrap().take() {
-                let _ = sender.send(());
-            }
+        if *event == etcd_snap::Event::Started(etcd_snap::Phase::Receive)
+            && let Some(sender) = self.0.lock().unwrap().take()
+        {
+            let _ = sender.send(());
         }
         std::ops::ControlFlow::Continue(())
     }
