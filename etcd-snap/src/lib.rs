@@ -29,10 +29,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
 mod backend;
 mod bbolt;
 #[cfg(feature = "client")]
 mod client;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod cursor;
 mod digest;
 mod error;
@@ -44,9 +50,12 @@ mod raft;
 mod restore;
 #[cfg(feature = "stream")]
 mod save;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod snapshot;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod sniff;
 mod status;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod verify;
 
 pub use backend::Revision;

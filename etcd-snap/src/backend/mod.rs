@@ -1,13 +1,5 @@
 //! etcd's ten buckets (formats.md 2). Gets byte slices, never a path.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod entries;
 mod key_value;

@@ -1,13 +1,5 @@
 //! The file format of bbolt (formats.md 1). Knows nothing of etcd.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod check;
 mod edit;

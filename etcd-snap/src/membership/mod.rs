@@ -1,14 +1,6 @@
 //! Who is in a cluster: the `initial-cluster` grammar, peer URLs, and the ids that follow from them.
 
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod go_json;
 mod go_url;

@@ -1,15 +1,7 @@
 //! What a member needs beside the database: the WAL and the `.snap` file (formats.md 5.5, 5.6).
 //!
 //! Everything is made in memory, a few kilobytes; putting it into files is the caller's part.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::indexing_slicing,
-        clippy::arithmetic_side_effects
-    )
-)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod frame;
 mod messages;

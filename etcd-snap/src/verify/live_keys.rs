@@ -37,11 +37,12 @@ impl Part {
     };
 
     fn contains(self, fingerprint: u128) -> bool {
-        fingerprint & ((1 << self.bits) - 1) == self.pattern
+        let mask = 1_u128.checked_shl(self.bits).unwrap_or(0).wrapping_sub(1);
+        fingerprint & mask == self.pattern
     }
 
     fn halves(self) -> [Self; 2] {
-        let bits = self.bits + 1;
+        let bits = self.bits.saturating_add(1);
         [
             Self {
                 bits,
@@ -106,7 +107,7 @@ impl LiveKeys {
 
     /// Ends a round. `true`: the same records must be gone through once more.
     pub(crate) fn next_round(&mut self) -> bool {
-        self.counted += self.live.len() as u64;
+        self.counted = self.counted.saturating_add(self.live.len() as u64);
         self.live.clear();
         match self.put_off.pop() {
             Some(part) => {

@@ -275,7 +275,7 @@ pub(crate) fn read_in_order(
     let mut buffer = vec![0; PIECE];
     let mut at = 0;
     while at < total_bytes {
-        let wanted = usize::try_from(total_bytes - at)
+        let wanted = usize::try_from(total_bytes.saturating_sub(at))
             .unwrap_or(PIECE)
             .min(PIECE);
         let piece = buffer.get_mut(..wanted).unwrap_or_default();
@@ -284,18 +284,13 @@ pub(crate) fn read_in_order(
                 .with_offset(at)
                 .with_source(e)
         })?;
+        let end = at.saturating_add(n as u64);
         if n < wanted {
-            return Err(Error::new(
-                ErrorKind::Io,
-                format!(
-                    "{name} became shorter while it was read: it ends at byte {}",
-                    at + n as u64
-                ),
-            )
-            .with_offset(at));
+            let message = format!("{name} became shorter while it was read: it ends at byte {end}");
+            return Err(Error::new(ErrorKind::Io, message).with_offset(at));
         }
         each(at, piece)?;
-        at += n as u64;
+        at = end;
         progress(at)?;
     }
     Ok(())
