@@ -40,13 +40,27 @@ impl Alarm {
 pub(crate) struct AuthUser {
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) name: Vec<u8>,
-    #[prost(string, repeated, tag = "3")]
-    pub(crate) roles: Vec<String>,
+    // Go's older encoder lets through what is no UTF-8.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub(crate) roles: Vec<Vec<u8>>,
 }
 
-/// `authpb.Role`, as far as a check reads it.
+/// `authpb.Role`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct AuthRole {
     #[prost(bytes = "vec", tag = "1")]
     pub(crate) name: Vec<u8>,
+    #[prost(message, repeated, tag = "2")]
+    pub(crate) permissions: Vec<Permission>,
+}
+
+/// `authpb.Permission`: what a role may do with a range of keys.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Permission {
+    #[prost(int32, tag = "1")]
+    pub(crate) kind: i32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub(crate) key: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(crate) range_end: Vec<u8>,
 }

@@ -19,6 +19,8 @@ const DEEPEST_BUCKET: usize = 8;
 pub(crate) trait Visitor {
     /// A bucket at the top begins; its records follow.
     fn bucket(&mut self, name: &[u8]) -> Result<()>;
+    /// The bucket that began last is over.
+    fn bucket_end(&mut self);
     /// A key of the bucket that began last, or of one nested in it.
     fn record(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError>;
     fn problem(&mut self, problem: Problem);
@@ -95,10 +97,14 @@ pub(crate) fn check(
         free: None,
         walked: 0,
     };
-    let _ = walk.reachable.insert(PageId::new(0));
-    let _ = walk.reachable.insert(PageId::new(1));
-    if let Some(freelist) = meta.freelist {
-        walk.freelist(freelist)?;
+    let freelist_pages = match meta.freelist {
+        Some(freelist) => walk.freelist(freelist)?,
+        None => None,
+    };
+    // Only now is it known which pages are free.
+    walk.mark(PageId::new(0), 2);
+    if let Some((first, count)) = freelist_pages {
+        walk.mark(first, count);
     }
     walk.tree(meta.root, 0)?;
     walk.unreachable();
@@ -127,6 +133,10 @@ struct Frame<'a> {
     /// Bytes of the page that the elements so far have claimed. Honest elements do not overlap, so that the work for a
     /// page stays within its size.
     claimed: u64,
+    /// Where the keys and values of the elements so far end.
+    bodies_end: u64,
+    /// An element began before that, which has been said.
+    overlapping: bool,
     inline: bool,
 }
 
@@ -139,10 +149,13 @@ impl<'a> Frame<'a> {
             bound: None,
             greatest: None,
             claimed: 0,
+            bodies_end: 0,
+            overlapping: false,
             inline: false,
         }
     }
 
+    /// Accounts for the bytes of an element. `Err`: there is no point in looking at the rest of the page.
     fn claim(&mut self, index: u16, bytes: u64) -> Result<(), PageError> {
         self.claimed = self.claimed.saturating_add(bytes);
         if self.claimed <= self.view.len() {
@@ -151,10 +164,24 @@ impl<'a> Frame<'a> {
         let message = format!("element {index} shares bytes with the elements before it");
         Err(self.view.damaged(ProblemCode::Element, message).into())
     }
+
+    /// bbolt writes keys and values in the order of their elements (`WriteInodeToPage`), so one that begins before the end of
+    /// the one before has a wrong position or size, or that one has. Said once a page: one wrong size can make many of them.
+    fn overlap(&mut self, index: u16, start: u64, end: u64) -> Option<Problem> {
+        let first = start < self.bodies_end && !self.overlapping;
+        self.overlapping |= first;
+        self.bodies_end = self.bodies_end.max(end);
+        first.then(|| {
+            let message = format!("element {index} begins before the one in front of it ends");
+            Problem::damaged(ProblemCode::Element, message)
+                .at(self.view.id(), self.view.element_offset(index))
+        })
+    }
 }
 
 impl<'a> Walk<'a, '_> {
-    fn freelist(&mut self, id: PageId) -> Result<()> {
+    /// Reads the freelist. `Some`: the pages that it takes itself.
+    fn freelist(&mut self, id: PageId) -> Result<Option<(PageId, u64)>> {
         let mut free = PageSet::new(self.pages.end());
         let mut odd = Vec::new();
         let mut odd_more = 0_u64;
@@ -187,10 +214,12 @@ impl<'a> Walk<'a, '_> {
         match taken {
             Ok(taken) => {
                 self.free = Some(free);
-                self.mark(id, taken);
-                Ok(())
+                Ok(Some((id, taken)))
             }
-            Err(e) => self.note(e),
+            Err(e) => {
+                self.note(e)?;
+                Ok(None)
+            }
         }
     }
 
@@ -343,7 +372,7 @@ impl<'a> Walk<'a, '_> {
     }
 
     fn child(
-        &self,
+        &mut self,
         frame: &mut Frame<'a>,
         index: u16,
     ) -> Result<(BranchElement, Vec<u8>), PageError> {
@@ -351,6 +380,10 @@ impl<'a> Walk<'a, '_> {
         if let Err(e) = frame.claim(index, element.size()) {
             frame.next = frame.view.count();
             return Err(e);
+        }
+        let (start, end) = element.extent();
+        if let Some(problem) = frame.overlap(index, start, end) {
+            self.visitor.problem(problem);
         }
         let key = frame.view.branch_key(&element)?.to_vec();
         Ok((element, key))
@@ -360,6 +393,9 @@ impl<'a> Walk<'a, '_> {
         for index in 0..frame.view.count() {
             if let Err(e) = self.leaf_record(frame, index, nesting) {
                 self.note(e)?;
+            }
+            if nesting == 0 {
+                self.visitor.bucket_end();
             }
             if frame.claimed > frame.view.len() {
                 break;
@@ -376,6 +412,10 @@ impl<'a> Walk<'a, '_> {
     ) -> Result<(), PageError> {
         let element = frame.view.leaf_element(index)?;
         frame.claim(index, element.size())?;
+        let (start, end) = element.extent();
+        if let Some(problem) = frame.overlap(index, start, end) {
+            self.visitor.problem(problem);
+        }
         let key = frame.view.leaf_key(&element)?.to_vec();
         self.order(frame, index, &key);
         let (page, offset) = (frame.view.id(), frame.view.element_offset(index));
@@ -383,6 +423,14 @@ impl<'a> Walk<'a, '_> {
         let result = if at_top && element.is_bucket() {
             self.visitor.bucket(&key)?;
             Ok(())
+        } else if at_top {
+            let message = format!(
+                "a key ({}) stands at the top, where only buckets belong",
+                hexadecimal(&key)
+            );
+            Err(Problem::damaged(ProblemCode::Bucket, message)
+                .at(page, offset)
+                .into())
         } else {
             self.visitor.record(&mut Record {
                 key: &key,
@@ -407,9 +455,26 @@ impl<'a> Walk<'a, '_> {
                 return Err(frame.view.damaged(ProblemCode::Depth, message).into());
             }
             match frame.view.bucket_root(&element)? {
-                BucketRoot::Page(root) => self.tree(root, nesting.saturating_add(1))?,
+                BucketRoot::Page(root) => {
+                    if element.value_len() != BucketRoot::HEADER_LEN {
+                        let message = format!(
+                            "a bucket with pages of its own has a value of {} bytes instead of {}",
+                            element.value_len(),
+                            BucketRoot::HEADER_LEN
+                        );
+                        self.visitor.problem(
+                            Problem::damaged(ProblemCode::Bucket, message).at(page, offset),
+                        );
+                    }
+                    self.tree(root, nesting.saturating_add(1))?;
+                }
                 BucketRoot::Inline { page, offset, len } => {
                     let view = self.pages.open_inline(page, offset, len)?;
+                    if view.header_id() != PageId::new(0) || view.page_count() != 1 {
+                        let message = "the header of an inline bucket names a page";
+                        self.visitor
+                            .problem(view.damaged(ProblemCode::Bucket, message));
+                    }
                     let mut frame = Frame {
                         inline: true,
                         ..Frame::new(view)

@@ -154,6 +154,8 @@ impl Meta {
 #[derive(Debug, Clone)]
 pub(crate) struct MetaPages {
     pages: [Result<Meta, String>; 2],
+    /// What their page headers call them.
+    ids: [Option<PageId>; 2],
     page_size: u32,
 }
 
@@ -182,17 +184,20 @@ impl MetaPages {
         };
 
         let first = read(0)?;
+        let id = |raw: &Result<RawMeta, Short>| raw.as_ref().ok().map(|raw| raw.header.id);
         let first_meta = validate(&first);
         if let Ok(meta) = &first_meta {
-            let second = validate(&read(u64::from(meta.page_size))?);
             let page_size = meta.page_size;
+            let second = read(u64::from(page_size))?;
             return Ok(Self {
-                pages: [first_meta, second],
+                ids: [id(&first), id(&second)],
+                pages: [first_meta, validate(&second)],
                 page_size,
             });
         }
-        let mut looked_like_bbolt =
-            first.is_ok_and(|raw| raw.magic == MAGIC || raw.magic == MAGIC.swap_bytes());
+        let mut looked_like_bbolt = first
+            .as_ref()
+            .is_ok_and(|raw| raw.magic == MAGIC || raw.magic == MAGIC.swap_bytes());
         let mut page_size = SMALLEST_PAGE;
         while page_size <= LARGEST_PAGE {
             let second = read(u64::from(page_size))?;
@@ -201,6 +206,7 @@ impl MetaPages {
                 && meta.page_size == page_size
             {
                 return Ok(Self {
+                    ids: [id(&first), id(&second)],
                     pages: [first_meta, Ok(meta)],
                     page_size,
                 });
@@ -226,10 +232,12 @@ impl MetaPages {
         self.page_size
     }
 
-    /// The meta that counts: the valid one with the higher transaction id (bbolt `DB.meta`).
+    /// The meta that counts: the valid one with the higher transaction id, and the first of equals (bbolt `DB.meta`).
     pub(crate) fn current(&self) -> Option<Meta> {
+        // The last of equals is what `max_by_key` gives.
         self.pages
             .iter()
+            .rev()
             .flatten()
             .copied()
             .max_by_key(|meta| meta.txid)
@@ -239,23 +247,27 @@ impl MetaPages {
     /// (`Tx.WriteTo`, formats.md 1.8).
     pub(crate) fn problems(&self, from_stream: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for (page, meta) in (0_u64..).zip(&self.pages) {
-            let offset = page.saturating_mul(u64::from(self.page_size));
-            if let Err(why) = meta {
-                // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other.
-                let severity = if from_stream {
-                    crate::problem::Severity::Damaged
-                } else {
-                    crate::problem::Severity::Suspicious
-                };
-                problems.push(
-                    Problem::new(
-                        severity,
-                        ProblemCode::Meta,
-                        format!("the meta page is not valid: {why}"),
-                    )
-                    .at(PageId::new(page), offset),
-                );
+        // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other.
+        let severity = if from_stream {
+            crate::problem::Severity::Damaged
+        } else {
+            crate::problem::Severity::Suspicious
+        };
+        for (page, (meta, id)) in (0_u64..).zip(self.pages.iter().zip(&self.ids)) {
+            let page = PageId::new(page);
+            let offset = page.get().saturating_mul(u64::from(self.page_size));
+            let problem =
+                |code, message: String| Problem::new(severity, code, message).at(page, offset);
+            match (meta, id) {
+                (Err(why), _) => problems.push(problem(
+                    ProblemCode::Meta,
+                    format!("the meta page is not valid: {why}"),
+                )),
+                (Ok(_), Some(id)) if *id != page => problems.push(problem(
+                    ProblemCode::PageId,
+                    format!("the meta page calls itself {id}"),
+                )),
+                (Ok(_), _) => {}
             }
         }
         if let ([Ok(first), Ok(second)], true) = (&self.pages, from_stream) {

@@ -11,6 +11,9 @@ use crate::problem::{Problem, ProblemCode};
 /// The most bytes of a page that are held at a time in one of its windows.
 const WINDOW: usize = 64 * 1024;
 
+/// What is read at least where the reading does not go on from the window.
+const JUMP: usize = 4096;
+
 /// Why a page, or a part of it, could not be had.
 #[derive(Debug)]
 pub(crate) enum PageError {
@@ -51,6 +54,11 @@ pub(crate) enum BucketRoot {
         offset: u64,
         len: u64,
     },
+}
+
+impl BucketRoot {
+    /// Bytes of a bucket's value in front of an inline page; all of it where there is none.
+    pub(crate) const HEADER_LEN: u32 = 16;
 }
 
 /// The pages of one database.
@@ -244,6 +252,12 @@ impl Window {
         let start = usize::try_from(at.checked_sub(self.start)?).ok()?;
         self.bytes.get(start..start.checked_add(len)?)
     }
+
+    /// Whether a byte is in the window or directly behind it.
+    fn reaches(&self, at: u64) -> bool {
+        let end = self.start.saturating_add(self.bytes.len() as u64);
+        (self.start..=end).contains(&at)
+    }
 }
 
 /// An element of a leaf page, whose key and value lie within the page.
@@ -267,9 +281,14 @@ impl LeafElement {
 
     /// Bytes it takes of its page.
     pub(crate) fn size(&self) -> u64 {
-        ELEMENT_LEN
-            .saturating_add(u64::from(self.key_len))
-            .saturating_add(u64::from(self.value_len))
+        let (start, end) = self.extent();
+        ELEMENT_LEN.saturating_add(end.saturating_sub(start))
+    }
+
+    /// From where to where in the page its key and value stand.
+    pub(crate) fn extent(&self) -> (u64, u64) {
+        let end = self.value_at.saturating_add(u64::from(self.value_len));
+        (self.key_at, end)
     }
 }
 
@@ -285,6 +304,12 @@ impl BranchElement {
     /// Bytes it takes of its page.
     pub(crate) fn size(&self) -> u64 {
         ELEMENT_LEN.saturating_add(u64::from(self.key_len))
+    }
+
+    /// From where to where in the page its key stands.
+    pub(crate) fn extent(&self) -> (u64, u64) {
+        let end = self.key_at.saturating_add(u64::from(self.key_len));
+        (self.key_at, end)
     }
 }
 
@@ -312,6 +337,11 @@ impl PageView<'_> {
 
     pub(crate) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// What its header calls it: nothing, within an inline bucket.
+    pub(crate) fn header_id(&self) -> PageId {
+        self.header.id
     }
 
     /// Its bytes, overflow included.
@@ -365,7 +395,9 @@ impl PageView<'_> {
             };
             if window.get(at, len).is_none() {
                 let rest = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
-                let wanted = WINDOW.max(len).min(rest);
+                // A jump takes little: elements in wild order would cost a whole window each.
+                let goes_on = window.reaches(at);
+                let wanted = if goes_on { WINDOW } else { JUMP }.max(len).min(rest);
                 window.start = at;
                 window.bytes = read(self.source, self.id, self.offset.saturating_add(at), wanted)?;
             }
@@ -407,7 +439,9 @@ impl PageView<'_> {
         let key_at = element.saturating_add(u64::from(position));
         let value_at = key_at.saturating_add(u64::from(key_len));
         let end = value_at.saturating_add(u64::from(value_len));
-        let what = if key_len > LONGEST_KEY {
+        let what = if key_len == 0 {
+            "has an empty key".to_owned()
+        } else if key_len > LONGEST_KEY {
             format!("has a key of {key_len} bytes, more than the {LONGEST_KEY} there may be")
         } else if key_at < Self::element_at(self.header.count) {
             "has its key inside the element array".to_owned()
@@ -437,9 +471,6 @@ impl PageView<'_> {
         let (flags, position) = (field("flags"), field("position"));
         let (key_len, value_len) = (field("key size"), field("value size"));
         let (key_at, value_at) = self.extent(index, position, key_len, value_len)?;
-        if key_len == 0 {
-            return Err(self.element_damaged(index, "has an empty key").into());
-        }
         if flags & !BUCKET_FLAG != 0 {
             let message = format!("has unknown flags {flags:#x}");
             return Err(self.element_damaged(index, &message).into());
@@ -513,7 +544,7 @@ impl PageView<'_> {
 
     /// The bucket that the value of a bucket element describes.
     pub(crate) fn bucket_root(&mut self, element: &LeafElement) -> Result<BucketRoot, PageError> {
-        const BUCKET_HEADER: u32 = 16;
+        const BUCKET_HEADER: u32 = BucketRoot::HEADER_LEN;
         if element.value_len < BUCKET_HEADER {
             let message = format!(
                 "a bucket's value has {} bytes instead of 16 or more",

@@ -11,8 +11,8 @@ use crate::bbolt::{PageError, Record, Visitor};
 use crate::membership::{ConfState, Member};
 use crate::{MemberId, Problem, ProblemCode, Result, Revision, Severity};
 
-/// The largest value of a bucket other than `key` that is decoded: a user with very many roles may have kilobytes.
-const LARGEST_ENTRY: u32 = 64 * 1024;
+/// The largest value of a bucket other than `key` that is decoded: a role with very many permissions may have megabytes.
+const LARGEST_ENTRY: u32 = 4 * 1024 * 1024;
 
 pub(crate) struct Records<'a, P> {
     report: P,
@@ -57,6 +57,13 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                 let message = format!("the bucket {:?} is missing", String::from_utf8_lossy(name));
                 (self.report)(Problem::damaged(ProblemCode::Bucket, message));
             }
+        }
+        if self.finished_compact > self.scheduled_compact {
+            let message =
+                "the last compaction that finished is above the last one that was scheduled";
+            let mut problem = Problem::new(Severity::Suspicious, ProblemCode::MetaBucket, message);
+            problem.bucket = Some(String::from_utf8_lossy(bucket::META).into_owned());
+            (self.report)(problem);
         }
         // What is scheduled happens at the next start, whatever was finished before (`store.restore`).
         self.contents.compact_revision = self.finished_compact.max(self.scheduled_compact);
@@ -138,19 +145,23 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
     /// A record of a small bucket: its value in memory, or a problem.
     fn entry(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError> {
         let len = record.value_len();
+        if !bucket::ALL.contains(&self.bucket.as_slice()) {
+            return Ok(());
+        }
         if len > LARGEST_ENTRY {
             let message = format!("the value has {len} bytes, more than any of this bucket has");
             self.say(record.damaged(ProblemCode::Value, message));
             return Ok(());
         }
-        let value = record.value_part(0, len as usize)?.to_vec();
+        let mut value = Vec::with_capacity(len as usize);
+        record.value_pieces(0, len, |piece| value.extend_from_slice(piece))?;
         let (key, bucket) = (record.key, std::mem::take(&mut self.bucket));
         let judged = match bucket.as_slice() {
             bucket::META => self.meta(key, &value),
             bucket::MEMBERS => self.member(key, &value),
-            bucket::MEMBERS_REMOVED => removed_member(key),
+            bucket::MEMBERS_REMOVED => removed_member(key, &value),
             bucket::LEASE => self.lease(key, &value),
-            bucket::ALARM => self.alarm(key),
+            bucket::ALARM => self.alarm(key, &value),
             bucket::AUTH => self.auth(key, &value),
             bucket::AUTH_USERS => match AuthUser::decode(value.as_slice()) {
                 Ok(user) if user.name == key => Ok(()),
@@ -236,14 +247,23 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             return wrong(format!("the key has {} bytes instead of 8", key.len()));
         };
         match Lease::decode(value) {
-            Ok(lease) if lease.id == id => Ok(()),
+            // The lessor raises every time to live to its least one, and 0 stands for "no lease".
+            Ok(lease) if lease.id == id && id != 0 && lease.ttl > 0 => Ok(()),
+            Ok(lease) if lease.id == id => wrong(format!(
+                "the lease {id:x} has {} seconds to live, which etcd grants to none",
+                lease.ttl
+            )),
             Ok(lease) => wrong(format!("the lease {id:x} calls itself {:x}", lease.id)),
             Err(e) => wrong(format!("the lease {id:x} does not decode: {e}")),
         }
     }
 
-    fn alarm(&mut self, key: &[u8]) -> Judgement {
+    fn alarm(&mut self, key: &[u8], value: &[u8]) -> Judgement {
         match Alarm::decode(key) {
+            Ok(_) if !value.is_empty() => Err((
+                ProblemCode::Entry,
+                "the alarm has a value, which etcd gives to none".to_owned(),
+            )),
             Ok(alarm) => {
                 const MOST: usize = 100;
                 if self.contents.alarms.len() < MOST {
@@ -263,13 +283,13 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
 
     fn auth(&mut self, key: &[u8], value: &[u8]) -> Judgement {
         match (key, value) {
-            (b"authEnabled", [enabled]) => {
+            (b"authEnabled", [enabled @ (0 | 1)]) => {
                 self.contents.auth_enabled = *enabled == 1;
                 Ok(())
             }
             (b"authEnabled", _) => Err((
                 ProblemCode::Entry,
-                format!("authEnabled has {} bytes instead of 1", value.len()),
+                "authEnabled is neither one byte 0 nor one byte 1".to_owned(),
             )),
             (b"authRevision", value) if value.len() != 8 => Err((
                 ProblemCode::Entry,
@@ -292,9 +312,12 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                 )),
             },
             meta_key::DOWNGRADE
-                if serde_json::from_slice::<serde::de::IgnoredAny>(value).is_err() =>
+                if serde_json::from_slice::<serde_json::Map<_, _>>(value).is_err() =>
             {
-                Err((ProblemCode::Entry, "downgrade is not JSON".to_owned()))
+                Err((
+                    ProblemCode::Entry,
+                    "downgrade is not a JSON object".to_owned(),
+                ))
             }
             _ => Ok(()),
         }
@@ -313,11 +336,20 @@ fn contradiction(revision: RevisionKey, shape: &KeyValueShape, len: u32) -> Opti
             || shape.version != 0
             || shape.lease != 0
             || !shape.value.is_empty();
-        return more.then(|| "deletes a key and holds more than its name".to_owned());
+        if more {
+            return Some("deletes a key and holds more than its name".to_owned());
+        }
+        return shape
+            .key
+            .is_empty()
+            .then(|| "deletes no key by name".to_owned());
     }
-    if len == 0 {
+    if len == 0 && revision.sub == 0 {
         // The placeholder of `--bump-revision` (formats.md 5.8).
         return None;
+    }
+    if shape.key.is_empty() {
+        return Some("has no key".to_owned());
     }
     if shape.mod_revision != revision.main.get() {
         return Some(format!("says that it is revision {}", shape.mod_revision));
@@ -334,18 +366,31 @@ fn contradiction(revision: RevisionKey, shape: &KeyValueShape, len: u32) -> Opti
             shape.version, shape.create_revision
         ));
     }
+    // A transaction puts a key once at most.
+    if shape.version.saturating_sub(1) > shape.mod_revision.saturating_sub(shape.create_revision) {
+        return Some(format!(
+            "is version {} of a key created at revision {}, more than there were revisions since",
+            shape.version, shape.create_revision
+        ));
+    }
     None
 }
 
+/// Lower-case hexadecimal without padding, and nothing else.
 fn member_key(key: &[u8]) -> Option<MemberId> {
     let text = std::str::from_utf8(key).ok()?;
-    u64::from_str_radix(text, 16).ok().map(MemberId::new)
+    let id = MemberId::new(u64::from_str_radix(text, 16).ok()?);
+    (id.to_string() == text).then_some(id)
 }
 
-fn removed_member(key: &[u8]) -> Judgement {
+fn removed_member(key: &[u8], value: &[u8]) -> Judgement {
+    let wrong = |what: String| Err((ProblemCode::Member, what));
     match member_key(key) {
+        None => wrong("the key is not a member id".to_owned()),
+        Some(id) if value != b"removed" => {
+            wrong(format!("the removed member {id} is not marked as that"))
+        }
         Some(_) => Ok(()),
-        None => Err((ProblemCode::Member, "the key is not a member id".to_owned())),
     }
 }
 
@@ -380,14 +425,11 @@ impl<P: FnMut(Problem)> Visitor for Records<'_, P> {
         Ok(())
     }
 
+    fn bucket_end(&mut self) {
+        self.bucket.clear();
+    }
+
     fn record(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError> {
-        if self.bucket.is_empty() {
-            self.say(record.damaged(
-                ProblemCode::Bucket,
-                "a key stands at the top, where only buckets belong",
-            ));
-            return Ok(());
-        }
         if self.recounting {
             return if self.bucket == bucket::KEY {
                 self.change(record)

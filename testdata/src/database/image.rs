@@ -509,13 +509,19 @@ impl Image {
             .unwrap_or_else(|| panic!("no record of revision {main}.{sub}"))
     }
 
+    /// Not recursive: some trees are very deep.
     fn leaves_below(&self, page: Page) -> Vec<Page> {
-        if !self.is_branch(page) {
-            return vec![page];
+        let mut leaves = Vec::new();
+        let mut ahead = vec![page];
+        while let Some(page) = ahead.pop() {
+            if self.is_branch(page) {
+                let children: Vec<_> = self.places(page).map(|place| self.child(place)).collect();
+                ahead.extend(children.into_iter().rev().map(|child| self.page(child)));
+            } else {
+                leaves.push(page);
+            }
         }
-        self.places(page)
-            .flat_map(|place| self.leaves_below(self.page(self.child(place))))
-            .collect()
+        leaves
     }
 
     fn set_field(&mut self, place: Place, field: usize, number: u32) {
