@@ -42,6 +42,8 @@ mod client;
 mod cursor;
 mod digest;
 mod error;
+#[cfg(feature = "etcd-client")]
+pub mod etcd_client;
 mod io;
 mod membership;
 mod observe;
@@ -55,6 +57,8 @@ mod snapshot;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod sniff;
 mod status;
+#[cfg(feature = "stream")]
+mod stream;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod verify;
 
@@ -70,11 +74,13 @@ pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
 #[cfg(feature = "stream")]
-pub use save::{Chunk, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
+pub use save::{SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
 #[cfg(feature = "client")]
 pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
 pub use status::{Status, StatusOptions, status, status_with};
+#[cfg(feature = "stream")]
+pub use stream::Chunk;
 pub use verify::{Contents, DigestCheck, Proof, VerifyOptions, VerifyReport, verify};
 
 /// Milliseconds since `started`, for reports.

@@ -3,6 +3,7 @@
 mod codegen;
 mod etcd;
 mod fixtures;
+mod protoc;
 mod test;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ enum Chore {
     Codegen(codegen::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
+    Protoc(protoc::Arguments),
     Test(test::Arguments),
 }
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),
+        Chore::Protoc(arguments) => protoc::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };
     match done {

@@ -94,6 +94,7 @@ fn seconds(time: Duration) -> String {
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(workspace()).args(arguments);
+    crate::protoc::tell(&mut command);
     command
 }
 
@@ -107,7 +108,7 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// rustfmt and clippy come with rustup, not with every installation of Rust.
+/// rustfmt and clippy come with rustup, not with every installation of Rust; protoc is for the feature etcd-client.
 fn tools(_: &Arguments) -> Result<()> {
     for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         let there = cargo(&[tool, "--version"])
@@ -119,6 +120,7 @@ fn tools(_: &Arguments) -> Result<()> {
             )?;
         }
     }
+    crate::protoc::provide()?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use http_body::{Body, Frame, SizeHint};
 use tower_service::Service;
 
-use crate::save::Arrivals;
+use crate::stream::Arrivals;
 
 #[derive(Clone)]
 pub(crate) struct Counted<C> {

@@ -252,39 +252,9 @@ fn date(time: UnixTime) -> String {
 /// Why a server did not do what it was asked: `doing` reads like "send a snapshot".
 pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: &Status) -> Error {
     let message = status.message();
-    // etcd takes the common name of a client certificate for a user that has logged in.
-    let who = match user {
-        Some(user) => format!("the user {user:?}"),
-        None => "the user that the client certificate is for".to_owned(),
-    };
-    let (kind, sentence) = if message.ends_with("user name is empty") {
-        (
-            ErrorKind::Denied,
-            format!(
-                "{endpoint} will not {doing} without a user: auth is enabled, and it takes a user with the role root"
-            ),
-        )
-    } else if message.ends_with("invalid auth token") {
-        (
-            ErrorKind::Denied,
-            format!("{endpoint} will not {doing}: it no longer knows the login; try again"),
-        )
-    } else if message.ends_with("user name not found") {
-        (
-            ErrorKind::Denied,
-            format!("{endpoint} will not {doing}: it does not know {who}"),
-        )
-    } else if message.ends_with("permission denied") {
-        (
-            ErrorKind::Denied,
-            format!("{endpoint} will not {doing}: {who} does not have the role root"),
-        )
-    } else if message.ends_with("invalid user ID or password") {
-        let user = user.unwrap_or_default();
-        (
-            ErrorKind::Denied,
-            format!("{endpoint} does not let the user {user:?} in: wrong user or password"),
-        )
+    let missing_right = crate::stream::missing_right(endpoint, user, doing, message);
+    let (kind, sentence) = if let Some(sentence) = missing_right {
+        (ErrorKind::Denied, sentence)
     } else if status.code() == Code::Unimplemented {
         (
             ErrorKind::Connection,
@@ -381,63 +351,6 @@ mod tests {
                 date(UnixTime::since_unix_epoch(Duration::from_secs(seconds))),
                 day
             );
-        }
-    }
-
-    #[test]
-    fn a_missing_right_is_named_in_the_words_of_every_minor() {
-        for (code, message, user, expected) in [
-            (
-                Code::Unknown,
-                "auth: user name is empty",
-                None,
-                "the role root",
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: user name is empty",
-                None,
-                "the role root",
-            ),
-            (
-                Code::Unknown,
-                "auth: permission denied",
-                Some("ann"),
-                "\"ann\" does not have the role root",
-            ),
-            (
-                Code::PermissionDenied,
-                "etcdserver: permission denied",
-                None,
-                "the client certificate is for",
-            ),
-            (
-                Code::Unknown,
-                "auth: invalid auth token",
-                Some("ann"),
-                "no longer knows the login",
-            ),
-            (
-                Code::Unauthenticated,
-                "etcdserver: invalid auth token",
-                Some("ann"),
-                "no longer knows the login",
-            ),
-            (
-                Code::InvalidArgument,
-                "etcdserver: authentication failed, invalid user ID or password",
-                Some("ann"),
-                "\"ann\" in: wrong user or password",
-            ),
-        ] {
-            let error = status(
-                "http://a:1",
-                user,
-                "send a snapshot",
-                &Status::new(code, message),
-            );
-            assert_eq!(error.kind(), ErrorKind::Denied, "{message}");
-            assert!(error.to_string().contains(expected), "{error}");
         }
     }
 

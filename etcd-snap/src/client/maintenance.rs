@@ -16,7 +16,7 @@ use super::explain;
 use super::generated::etcdserverpb::auth_client::AuthClient;
 use super::generated::etcdserverpb::maintenance_client::MaintenanceClient;
 use super::generated::etcdserverpb::{SnapshotRequest, SnapshotResponse, StatusRequest};
-use crate::save::{Arrivals, Chunk};
+use crate::stream::{Arrivals, Chunk};
 use crate::{ClusterId, Error, ErrorKind, MemberId, Result, Revision};
 
 /// etcd sends 32 KiB at a time; proxies may gather them.

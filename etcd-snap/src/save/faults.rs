@@ -4,8 +4,9 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Chunk, SaveOptions, SaveReport, save_chunks};
+use super::{SaveOptions, SaveReport, save_chunks};
 use crate::io::faulty::{Fault, FaultyDisk};
+use crate::stream::Chunk;
 use crate::{ErrorKind, Result, Snapshot, VerifyOptions, verify};
 
 fn original() -> Vec<u8> {

@@ -4,8 +4,6 @@
 //! hashes and writes them into a staged file. When the stream has ended as it should, that thread looks through the whole
 //! file and syncs it; then, and only then, the future gives it its name.
 
-mod arrivals;
-mod chunk;
 #[cfg(test)]
 mod faults;
 mod options;
@@ -19,23 +17,19 @@ use std::time::Instant;
 
 use futures_core::Stream;
 
-pub use chunk::Chunk;
 pub use options::SaveOptions;
 pub use report::{SaveDurations, SaveReport};
 pub use target::Target;
 
-#[cfg(feature = "client")]
-pub(crate) use arrivals::Arrivals;
+#[cfg(any(feature = "client", feature = "etcd-client"))]
+pub(crate) use receive::before_the_first_byte;
+pub(crate) use report::Origin;
 
 use crate::Result;
 use crate::io::StagedFile;
 use crate::observe::{Event, Phase, tell};
-#[cfg(feature = "client")]
-use protocol::Protocol;
-#[cfg(feature = "client")]
-use receive::broke_off;
+use crate::stream::Chunk;
 use receive::receive;
-use report::Origin;
 use writer::Writer;
 
 /// Saves a snapshot from a running cluster: the one call from endpoint to checked file.
@@ -84,7 +78,7 @@ pub async fn save(
     let chunks = member
         .snapshot()
         .await
-        .map_err(|e| broke_off(&Protocol::default(), e).with_endpoint(member.endpoint()))?;
+        .map_err(|e| before_the_first_byte(e).with_endpoint(member.endpoint()))?;
     let origin = Origin {
         arrivals: chunks.arrivals(),
         endpoint: Some(member.endpoint().to_owned()),
@@ -142,7 +136,7 @@ where
 }
 
 /// From the first chunk to the report.
-async fn run<S, E>(
+pub(crate) async fn run<S, E>(
     chunks: S,
     target: Target,
     mut staged: StagedFile,

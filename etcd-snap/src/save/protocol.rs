@@ -1,6 +1,6 @@
 //! The rules of the snapshot stream (formats.md 3.1), held against every message.
 
-use super::chunk::Chunk;
+use crate::stream::Chunk;
 use crate::{Digest, Error, ErrorKind, Result};
 
 /// Every page size is a multiple of it, and so every database.
@@ -134,7 +134,7 @@ impl Protocol {
 #[cfg(test)]
 mod tests {
     use super::{Part, Protocol};
-    use crate::save::Chunk;
+    use crate::stream::Chunk;
 
     fn run(chunks: &[(usize, u64)]) -> Result<(), String> {
         let mut protocol = Protocol::default();

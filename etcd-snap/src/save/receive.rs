@@ -8,12 +8,12 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::time::{Instant, timeout_at};
 
-use super::chunk::Chunk;
 use super::options::SaveOptions;
 use super::protocol::{Part, Protocol};
 use super::report::Origin;
 use super::writer::Writer;
 use crate::observe::{Event, Phase, tell};
+use crate::stream::Chunk;
 use crate::{Digest, Error, ErrorKind, Result};
 
 /// What one hand-over to the thread carries.
@@ -150,7 +150,7 @@ where
 
 /// The stream yielded an error: an error of ours keeps its kind, and any error gets the byte. A refusal instead of the
 /// first byte is no stream that broke off; it speaks for itself.
-pub(crate) fn broke_off<E>(protocol: &Protocol, error: E) -> Error
+fn broke_off<E>(protocol: &Protocol, error: E) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {
@@ -168,4 +168,10 @@ where
     )
     .with_offset(protocol.received())
     .with_source(error)
+}
+
+/// The stream was asked for, and an error came instead of it.
+#[cfg(any(feature = "client", feature = "etcd-client"))]
+pub(crate) fn before_the_first_byte(error: Error) -> Error {
+    broke_off(&Protocol::default(), error)
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::arrivals::Arrivals;
 use super::receive::Received;
+use crate::stream::Arrivals;
 use crate::verify::Contents;
 use crate::{ClusterId, Digest, MemberId, Revision};
 

@@ -14,6 +14,7 @@ pub(crate) struct Arrivals {
 }
 
 impl Arrivals {
+    #[cfg(feature = "client")]
     pub(crate) fn new() -> Self {
         Self {
             since: Instant::now(),
@@ -21,7 +22,7 @@ impl Arrivals {
         }
     }
 
-    #[cfg_attr(not(feature = "client"), expect(dead_code))]
+    #[cfg(feature = "client")]
     pub(crate) fn bytes_came(&self) {
         let ms = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_ms.store(ms, Ordering::Relaxed);
