@@ -51,6 +51,7 @@ mod problem;
 mod raft;
 mod restore;
 #[cfg(feature = "stream")]
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod save;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod snapshot;
@@ -58,6 +59,7 @@ mod snapshot;
 mod sniff;
 mod status;
 #[cfg(feature = "stream")]
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod stream;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod verify;

@@ -41,10 +41,12 @@ pub(crate) async fn connect(
     tls: Option<&Tls>,
     limit: Duration,
 ) -> Result<Channel> {
+    const FOR_EVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    let now = Instant::now();
     let attempt = Attempt {
         endpoint,
         limit,
-        deadline: Instant::now() + limit,
+        deadline: now.checked_add(limit).unwrap_or(now + FOR_EVER),
     };
     let tcp = attempt.tcp().await?;
     let client_certificate = ClientCertificate::default();

@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_core::Stream;
 use tokio::time::{Instant, timeout_at};
@@ -126,10 +125,11 @@ where
             }
             chunks.as_mut().poll_next(cx).map(Ok)
         });
-        let deadline = quiet_since
-            .checked_add(patience)
-            .unwrap_or_else(|| quiet_since + Duration::from_secs(60 * 60 * 24 * 365));
-        match timeout_at(deadline, step).await {
+        let waited = match quiet_since.checked_add(patience) {
+            Some(deadline) => timeout_at(deadline, step).await,
+            None => Ok(step.await),
+        };
+        match waited {
             Ok(item) => return item,
             Err(_) => match origin.last_arrival() {
                 Some(last) if last > quiet_since => quiet_since = last,
