@@ -1,7 +1,9 @@
 //! The command line as a whole, and what all commands share.
 
+use std::ffi::OsStr;
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands::{restore, save, status, verify};
 use crate::exit;
@@ -60,73 +62,93 @@ pub(crate) struct Output {
 
 /// Reads the command line and the environment.
 pub(crate) fn parse() -> Result<Arguments, clap::Error> {
-    let mut command = command();
-    let read = command
-        .try_get_matches_from_mut(std::env::args_os())
-        .and_then(|matches| Arguments::from_arg_matches(&matches));
-    read.map_err(|error| name_variable(error, &command))
-}
-
-/// An empty variable counts as unset, as for etcdctl.
-fn command() -> Command {
-    without_empty_variables(Arguments::command())
-}
-
-fn without_empty_variables(command: Command) -> Command {
+    // An empty variable counts as unset, as for etcdctl.
+    let command = without_variables(Arguments::command(), |value| value.is_empty());
     command
-        .mut_args(|arg| {
-            let empty = arg
-                .get_env()
-                .and_then(std::env::var_os)
-                .is_some_and(|value| value.is_empty());
-            if empty { arg.env(None::<&str>) } else { arg }
-        })
-        .mut_subcommands(without_empty_variables)
+        .try_get_matches_from(std::env::args_os())
+        .and_then(|matches| Arguments::from_arg_matches(&matches))
+        .map_err(name_variable)
+}
+
+fn without_variables(command: Command, unwanted: fn(&OsStr) -> bool) -> Command {
+    let change = move |arg: Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        if value.is_some_and(|value| unwanted(&value)) {
+            arg.env(None::<&str>)
+        } else {
+            arg
+        }
+    };
+    command
+        .mut_args(change)
+        .mut_subcommands(move |command| without_variables(command, unwanted))
 }
 
 /// A wrong value that nobody typed needs the name of the variable it came from.
-fn name_variable(error: clap::Error, command: &Command) -> clap::Error {
-    let (Some(ContextValue::String(flag)), Some(ContextValue::String(value))) = (
-        error.get(ContextKind::InvalidArg),
-        error.get(ContextKind::InvalidValue),
-    ) else {
+fn name_variable(mut error: clap::Error) -> clap::Error {
+    let Some((flag, value)) = wrong_value(&error) else {
         return error;
     };
-    if !matches!(
-        error.kind(),
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue
-    ) {
-        return error;
-    }
+    let typed = without_variables(Arguments::command(), |_| true)
+        .try_get_matches_from(std::env::args_os())
+        .is_err_and(|error| wrong_value(&error).is_some());
+    let command = Arguments::command();
     let variable = command
         .get_subcommands()
-        .chain([command])
+        .chain([&command])
         .flat_map(Command::get_arguments)
         .filter(|arg| {
-            arg.get_long()
-                .is_some_and(|long| flag.contains(&format!("--{long} ")))
+            arg.get_long().is_some_and(|long| {
+                flag.starts_with(&format!("--{long} ")) || flag.starts_with(&format!("--{long}["))
+            })
         })
-        .filter_map(clap::Arg::get_env)
+        .filter_map(Arg::get_env)
         .find(|name| std::env::var_os(name).is_some_and(|set| set == value.as_str()));
-    let Some(variable) = variable else {
-        return error;
-    };
-    if std::env::args().any(|argument| flag.split(' ').next() == Some(argument.as_str())) {
-        return error;
+    if let (Some(variable), false) = (variable, typed) {
+        let note = format!("the value is from the variable {}", variable.display());
+        let note = ContextValue::StyledStrs(vec![note.into()]);
+        error.insert(ContextKind::Suggested, note);
     }
-    let note = format!("the value is from the variable {}", variable.display());
-    let mut error = error;
-    error.insert(
-        ContextKind::Suggested,
-        ContextValue::StyledStrs(vec![note.into()]),
-    );
     error
+}
+
+fn wrong_value(error: &clap::Error) -> Option<(String, String)> {
+    match (
+        error.kind(),
+        error.get(ContextKind::InvalidArg)?,
+        error.get(ContextKind::InvalidValue)?,
+    ) {
+        (
+            ErrorKind::ValueValidation | ErrorKind::InvalidValue,
+            ContextValue::String(flag),
+            ContextValue::String(value),
+        ) => Some((flag.clone(), value.clone())),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::command().debug_assert();
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_examples_in_the_help_can_be_typed() {
+        let command = without_variables(Arguments::command(), |_| true);
+        for subcommand in command.get_subcommands() {
+            let help = subcommand.get_after_help().expect("help").to_string();
+            let (_, examples) = help.split_once("Examples:\n").expect("examples");
+            for example in examples.replace("\\\n", " ").lines() {
+                let words = example
+                    .split_whitespace()
+                    .skip_while(|word| *word != "etcd-snap");
+                let read = command.clone().try_get_matches_from(words);
+                assert!(example.is_empty() || read.is_ok(), "{example}: {read:?}");
+            }
+        }
     }
 }

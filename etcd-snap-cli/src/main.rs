@@ -8,6 +8,7 @@ mod exit;
 mod failure;
 mod interrupt;
 mod progress;
+mod prompt;
 mod render;
 mod values;
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use comfy_table::Table;
-use console::Term;
 use etcd_snap::{Cluster, ErrorKind, SaveOptions, SaveReport, Tls};
 
 use crate::arguments::Output;
@@ -15,6 +14,7 @@ use crate::commands::stopped;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::prompt;
 use crate::render::{self, Render, text};
 use crate::values;
 
@@ -259,14 +259,12 @@ fn ask_password(user: &str) -> Result<String> {
             "the user {user:?} has no password: put it into ETCDCTL_PASSWORD, or use --password"
         )));
     }
-    let terminal = Term::stderr();
-    terminal
-        .write_str(&format!("Password of {}: ", text::visible(user)))
-        .and_then(|()| terminal.read_secure_line())
-        .map_err(|error| Failure::System {
+    prompt::secret(&format!("Password of {}: ", text::visible(user))).map_err(|error| {
+        Failure::System {
             doing: "ask for the password",
             error,
-        })
+        }
+    })
 }
 
 impl Render for SaveReport {

@@ -1,0 +1,12 @@
+//! The command as people and scripts meet it: what it prints where, and how it ends.
+
+mod help;
+mod real_etcd;
+mod reports;
+mod restore;
+mod save;
+mod signals;
+mod support;
+mod terminal;
+mod usage;
+mod wrong_files;

@@ -1,0 +1,109 @@
+//! Reports in their three forms.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use etcd_snap::{RestoreReport, Status, VerifyReport};
+use etcd_snap_testdata::etcd::Version;
+use etcd_snap_testdata::golden as committed;
+
+use crate::support::{Room, flipped, golden, raw, said};
+
+#[test]
+fn simple_and_table_are_as_they_were() {
+    let room = Room::new();
+    room.put("flipped.db", &flipped());
+    room.put("raw.db", &raw());
+    for (name, arguments) in [
+        ("status-simple.txt", "status good.db"),
+        ("status-table.txt", "status good.db -w table"),
+        ("verify-simple.txt", "verify good.db"),
+        ("verify-flipped.txt", "verify flipped.db"),
+        ("verify-raw.txt", "verify raw.db"),
+    ] {
+        golden(name, &room.run(arguments).stdout);
+    }
+}
+
+#[test]
+fn a_table_fits_a_narrow_terminal() {
+    let room = Room::new();
+    room.put("flipped.db", &flipped());
+    for arguments in [
+        "status good.db -w table",
+        "verify good.db -w table",
+        "verify flipped.db -w table",
+        "restore good.db -w table",
+    ] {
+        let said = said(room.command(arguments).env("COLUMNS", "50"));
+        assert!(said.stdout.lines().count() > 4, "{said:?}");
+        for line in said.stdout.lines() {
+            assert!(line.chars().count() <= 50, "{line}");
+        }
+    }
+}
+
+#[test]
+fn simple_status_is_what_etcdutl_prints() {
+    let room = Room::new();
+    for path in committed::snapshots() {
+        let expected = committed::status(&path, Version::V3_7).expect("committed numbers");
+        let said = said(room.command("status").arg(&path)).code(0);
+        let fields: Vec<_> = said.stdout.trim_end_matches('\n').split(", ").collect();
+        assert_eq!(
+            fields[0],
+            format!("{:x}", expected["hash"].as_u64().unwrap())
+        );
+        assert_eq!(fields[1], expected["revision"].to_string());
+        assert_eq!(fields[2], expected["totalKey"].to_string());
+        assert_eq!(fields[4], expected["version"].as_str().unwrap());
+        assert_eq!(fields.len(), 5);
+    }
+}
+
+#[test]
+fn json_is_the_report_itself_on_one_line() {
+    let room = Room::new();
+    room.put("flipped.db", &flipped());
+    let json = |arguments: &str, code| {
+        let said = room.run(arguments).code(code);
+        assert_eq!(said.stdout.lines().count(), 1, "{said:?}");
+        said.stdout
+    };
+    let status: Status = serde_json::from_str(&json("status good.db -w json", 0)).unwrap();
+    assert_eq!(status.storage_version.as_deref(), Some("3.6.0"));
+    let report: VerifyReport = serde_json::from_str(&json("verify good.db -w json", 0)).unwrap();
+    assert!(report.into_proven().is_ok());
+    let report: VerifyReport = serde_json::from_str(&json("verify flipped.db -w json", 7)).unwrap();
+    assert!(report.into_proven().is_err());
+    let report: RestoreReport = serde_json::from_str(&json("restore good.db -w json", 0)).unwrap();
+    assert_eq!(report.cluster_id.to_string(), "cdf818194e3a8c32");
+}
+
+#[test]
+fn a_reader_that_goes_away_changes_nothing() {
+    let room = Room::new();
+    room.put("raw.db", &raw());
+    for (arguments, code) in [
+        ("status good.db", 0),
+        ("verify good.db -w table", 0),
+        ("verify raw.db", 8),
+        ("--help", 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let said = said(room.command(arguments).stdout(Stdio::from(writer))).code(code);
+        assert_eq!(said.stderr.is_empty(), code == 0, "{said:?}");
+        assert!(!said.stderr.contains("pipe"), "{said:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_report_that_cannot_be_written_is_a_failure() {
+    let room = Room::new();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    said(room.command("status good.db").stdout(full))
+        .code(3)
+        .complains("error: cannot write to standard output: No space left on device\n");
+}

@@ -1,0 +1,224 @@
+//! Saving from a server that does as it is told.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::Command;
+
+use etcd_snap::SaveReport;
+use etcd_snap_testdata::certificates::{Authority, Leaf};
+use etcd_snap_testdata::fake::{Auth, Fault, Server};
+
+use crate::support::{Room, Said, good, said};
+
+fn server() -> Server {
+    Server::serving_bytes(good())
+}
+
+fn save(room: &Room, endpoint: &str, flags: &str) -> Command {
+    room.command(&format!("save new.db --endpoints {endpoint} {flags}"))
+}
+
+#[track_caller]
+fn fails(server: Server, flags: &str, code: i32, words: &str) -> Said {
+    let room = Room::new();
+    let server = server.start().unwrap();
+    let said = said(&mut save(&room, &server.endpoint(), flags))
+        .code(code)
+        .complains(words);
+    assert_eq!(said.stdout, "");
+    assert_eq!(room.names(), ["good.db"]);
+    said
+}
+
+#[test]
+fn the_file_is_what_the_server_sent() {
+    let room = Room::new();
+    let server = server().start().unwrap();
+    let said = said(&mut save(&room, &server.endpoint(), "")).code(0);
+    assert!(
+        said.stdout.starts_with("Snapshot saved at new.db\n"),
+        "{said:?}"
+    );
+    assert_eq!(fs::read(room.path().join("new.db")).unwrap(), good());
+    assert_eq!(room.names(), ["good.db", "new.db"]);
+}
+
+#[test]
+fn json_is_the_report_and_quiet_is_quiet() {
+    let room = Room::new();
+    let server = server().start().unwrap();
+    let said = said(&mut save(&room, &server.endpoint(), "-w json --quiet")).code(0);
+    let report: SaveReport = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(report.size_bytes, good().len() as u64);
+    assert_eq!(report.endpoint.as_deref(), Some(server.endpoint().as_str()));
+    assert_eq!(said.stderr, "");
+}
+
+#[test]
+fn an_existing_file_is_replaced_unless_that_is_refused() {
+    let room = Room::new();
+    let server = server().start().unwrap();
+    room.put("new.db", b"old");
+    said(&mut save(&room, &server.endpoint(), "--no-clobber"))
+        .code(10)
+        .complains("hint: without --no-clobber");
+    assert_eq!(fs::read(room.path().join("new.db")).unwrap(), b"old");
+    said(&mut save(&room, &server.endpoint(), "")).code(0);
+    assert_eq!(fs::read(room.path().join("new.db")).unwrap(), good());
+}
+
+#[test]
+fn nobody_listens() {
+    let room = Room::new();
+    let address = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    said(&mut save(&room, &address.to_string(), ""))
+        .code(4)
+        .complains(&format!("error: {address} refuses connections"));
+    said(&mut room.command("save none/new.db"))
+        .code(3)
+        .complains("the directory none does not exist");
+    assert_eq!(room.names(), ["good.db"]);
+}
+
+#[test]
+fn somebody_listens_and_says_nothing() {
+    let room = Room::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    for flag in ["--connect-timeout", "--dial-timeout"] {
+        said(&mut save(
+            &room,
+            &address.to_string(),
+            &format!("{flag} 50ms"),
+        ))
+        .code(4);
+    }
+}
+
+#[test]
+fn tls_on_the_wrong_side() {
+    let room = Room::new();
+    let running = server().start().unwrap();
+    said(&mut save(
+        &room,
+        &format!("https://{}", running.address()),
+        "--insecure-skip-tls-verify",
+    ))
+    .code(4)
+    .complains("does not speak TLS");
+    // Without a scheme, TLS is used as soon as anything is said about it.
+    said(&mut save(
+        &room,
+        &running.address().to_string(),
+        "--insecure-transport=false --insecure-skip-tls-verify=true",
+    ))
+    .code(4)
+    .complains("does not speak TLS");
+}
+
+#[test]
+fn certificates_come_from_flags_or_variables() {
+    let room = Room::new();
+    let authority = Authority::new("authority").unwrap();
+    let identity = authority.issue(&Leaf::server()).unwrap();
+    let running = server()
+        .with_tls(&identity, Some(&authority))
+        .unwrap()
+        .start()
+        .unwrap();
+    authority.write(room.path(), "ca").unwrap();
+    let client = authority.issue(&Leaf::client("client")).unwrap();
+    let client = client.write(room.path(), "client").unwrap();
+    let (certificate, key) = (client.certificate, client.key);
+
+    let endpoint = running.endpoint();
+    said(&mut save(&room, &endpoint, ""))
+        .code(4)
+        .complains("authority");
+    said(&mut save(&room, &endpoint, "--cacert ca.crt"))
+        .code(4)
+        .complains("client certificate");
+    said(&mut save(&room, &endpoint, "--cacert none.crt"))
+        .code(3)
+        .complains("cannot read none.crt");
+    said(&mut save(&room, &endpoint, "--cacert good.db")).code(2);
+    let flags = format!(
+        "--cacert ca.crt --cert {} --key {}",
+        certificate.display(),
+        key.display()
+    );
+    said(&mut save(&room, &endpoint, &flags)).code(0);
+    said(
+        room.command("save new.db")
+            .env("ETCDCTL_ENDPOINTS", running.address().to_string())
+            .env("ETCDCTL_CACERT", "ca.crt")
+            .env("ETCDCTL_CERT", &certificate)
+            .env("ETCDCTL_KEY", &key),
+    )
+    .code(0);
+    said(&mut save(
+        &room,
+        &endpoint,
+        &format!("{flags} --tls-server-name elsewhere"),
+    ))
+    .code(4)
+    .complains("not for elsewhere");
+}
+
+#[test]
+fn who_may_not_is_told_which_right_is_missing() {
+    let auth = |is_root| Auth {
+        user: "ann".to_owned(),
+        password: "right".to_owned(),
+        is_root,
+        modern: true,
+    };
+    fails(
+        server().with_auth(auth(true)),
+        "",
+        5,
+        "hint: --user names who logs in",
+    );
+    fails(
+        server().with_auth(auth(true)),
+        "--user ann:wrong",
+        5,
+        "wrong user or password",
+    );
+    fails(
+        server().with_auth(auth(false)),
+        "--user ann --password right",
+        5,
+        "role root",
+    );
+    let room = Room::new();
+    let running = server().with_auth(auth(true)).start().unwrap();
+    said(save(&room, &running.endpoint(), "--user ann").env("ETCDCTL_PASSWORD", "right")).code(0);
+}
+
+#[test]
+fn a_transfer_that_fails_leaves_nothing() {
+    fails(server().with_fault(Fault::EndAfter(40_000)), "", 6, "40000");
+    fails(
+        server().with_fault(Fault::SilentAfter(40_000)),
+        "--stall-timeout 50ms",
+        6,
+        "hint: --stall-timeout waits longer",
+    );
+    fails(
+        server().with_fault(Fault::EmptyAfter(40_000)),
+        "",
+        6,
+        "40000",
+    );
+    fails(server().with_fault(Fault::NoDigest), "", 6, "digest");
+    fails(
+        server().with_fault(Fault::FlipByte(40_000)),
+        "",
+        7,
+        "SHA-256",
+    );
+}

@@ -1,0 +1,97 @@
+//! What a person sees on a terminal of 50 columns.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+
+use etcd_snap_testdata::fake::{Auth, Server};
+use rustix::fs::{Mode, OFlags};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::support::{Room, flipped, good};
+
+/// Runs on a terminal of 50 columns, and answers with a line when the screen ends with that prompt.
+fn on_terminal(command: &mut Command, answer: Option<(&str, &str)>) -> (Option<i32>, String) {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let terminal = File::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap());
+    let size = Winsize {
+        ws_row: 24,
+        ws_col: 50,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    tcsetwinsize(&terminal, size).unwrap();
+
+    let mut child = command
+        .env("TERM", "xterm")
+        .stdin(terminal.try_clone().unwrap())
+        .stdout(terminal.try_clone().unwrap())
+        .stderr(terminal)
+        .spawn()
+        .unwrap();
+    // The command builder keeps the other side open, and reading would not end.
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+
+    let mut controller = File::from(controller);
+    let mut screen = String::new();
+    let mut piece = [0; 4096];
+    let mut answer = answer;
+    // When the last one has left the terminal, reading fails with EIO.
+    while let Ok(n @ 1..) = controller.read(&mut piece) {
+        screen.push_str(&String::from_utf8_lossy(&piece[..n]));
+        if let Some((_, line)) = answer.take_if(|(prompt, _)| screen.ends_with(*prompt)) {
+            writeln!(controller, "{line}").unwrap();
+        }
+    }
+    (child.wait().unwrap().code(), screen)
+}
+
+#[test]
+fn sentences_break_between_words_and_nothing_is_said_twice() {
+    let room = Room::new();
+    room.put("flipped.db", &flipped());
+    let (code, screen) = on_terminal(&mut room.command("verify flipped.db"), None);
+    assert_eq!(code, Some(7), "{screen}");
+    assert!(screen.contains("DAMAGED: flipped.db"), "{screen}");
+    assert_eq!(
+        screen.matches("the bytes are not the ones").count(),
+        1,
+        "{screen}"
+    );
+
+    let (code, screen) = on_terminal(&mut room.command("verify none/such.db"), None);
+    assert_eq!(code, Some(3), "{screen}");
+    assert!(screen.contains("No such"), "{screen}");
+    for line in screen.lines() {
+        let shown = console::strip_ansi_codes(line);
+        assert!(shown.trim_end().chars().count() <= 50, "{shown}");
+    }
+}
+
+#[test]
+fn the_password_is_asked_for_and_not_shown() {
+    let room = Room::new();
+    let server = Server::serving_bytes(good())
+        .with_auth(Auth {
+            user: "ann".to_owned(),
+            password: "s3cret".to_owned(),
+            is_root: true,
+            modern: true,
+        })
+        .start()
+        .unwrap();
+    let mut command = room.command("save new.db --user ann --endpoints");
+    command.arg(server.endpoint());
+    let (code, screen) = on_terminal(&mut command, Some(("Password of ann: ", "s3cret")));
+    assert_eq!(code, Some(0), "{screen}");
+    assert!(!screen.contains("s3cret"), "{screen}");
+    assert!(screen.contains("Snapshot saved at new.db"), "{screen}");
+}
