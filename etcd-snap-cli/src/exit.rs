@@ -39,7 +39,7 @@ Exit codes:
     8  sound, but without a digest
     9  not a snapshot, or not supported
    10  the target is already there
-  130  stopped by SIGINT (143: by SIGTERM)";
+  130  stopped by SIGINT; 143 SIGTERM, 129 SIGHUP";
 
 /// The code for a failure of the library.
 pub(crate) fn code(kind: ErrorKind) -> u8 {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use console::{Style, Term};
 
@@ -25,6 +26,8 @@ pub(crate) enum Failure {
         doing: &'static str,
         error: io::Error,
     },
+    /// The transfer was not over in the time that it was given.
+    Late(Duration),
     /// A signal asked to stop, and what was begun is cleaned up.
     Stopped(Signal),
     /// The report on standard output says it all; only the exit code is left to give.
@@ -60,6 +63,7 @@ impl Failure {
             Self::Library { error, .. } => exit::code(error.kind()),
             Self::Usage(_) => exit::USAGE,
             Self::System { .. } => exit::FILES,
+            Self::Late(_) => exit::TRANSFER,
             Self::Stopped(signal) => signal.exit_code(),
             Self::Reported { code } => *code,
         }
@@ -71,6 +75,13 @@ impl Failure {
             Self::Library { error, hint } => (chain(error), hint.as_deref()),
             Self::Usage(sentence) => (sentence.clone(), None),
             Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
+            Self::Late(limit) => (
+                format!(
+                    "the snapshot was not complete within {}",
+                    humantime::format_duration(*limit)
+                ),
+                Some("--command-timeout, or ETCDCTL_COMMAND_TIMEOUT, gives it more time"),
+            ),
             Self::Stopped(signal) => (format!("stopped by {signal}"), None),
             Self::Reported { .. } => return Ok(()),
         };

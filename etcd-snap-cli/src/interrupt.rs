@@ -1,12 +1,13 @@
-//! SIGINT and SIGTERM: a wish to stop, which the work hears of at its next step.
+//! SIGINT, SIGTERM and SIGHUP: a wish to stop, which the work hears of at its next step.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::process;
 use std::thread;
 
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::failure::{Failure, Result};
@@ -16,12 +17,14 @@ use crate::failure::{Failure, Result};
 pub(crate) enum Signal {
     Interrupt,
     Terminate,
+    Hangup,
 }
 
 impl Signal {
     /// What a shell reports of a program that the signal ended.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
+            Self::Hangup => 129,
             Self::Interrupt => 130,
             Self::Terminate => 143,
         }
@@ -33,6 +36,7 @@ impl fmt::Display for Signal {
         f.write_str(match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::Hangup => "SIGHUP",
         })
     }
 }
@@ -53,11 +57,12 @@ impl Interrupt {
 
     fn start() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
-        let (mut interrupts, mut terminations) = {
+        let (mut interrupts, mut terminations, mut hangups) = {
             let _inside = runtime.enter();
             (
-                signal(SignalKind::interrupt())?,
-                signal(SignalKind::terminate())?,
+                listen_for(SignalKind::interrupt())?,
+                listen_for(SignalKind::terminate())?,
+                listen_for(SignalKind::hangup())?,
             )
         };
         let (tell, told) = watch::channel(None);
@@ -67,8 +72,9 @@ impl Interrupt {
                 runtime.block_on(async move {
                     let mut next = async || {
                         tokio::select! {
-                            _ = interrupts.recv() => Signal::Interrupt,
-                            _ = terminations.recv() => Signal::Terminate,
+                            () = received(&mut interrupts) => Signal::Interrupt,
+                            () = received(&mut terminations) => Signal::Terminate,
+                            () = received(&mut hangups) => Signal::Hangup,
                         }
                     };
                     tell.send_replace(Some(next().await));
@@ -94,5 +100,36 @@ impl Interrupt {
                 std::future::pending::<()>().await;
             }
         }
+    }
+}
+
+/// A signal that is ignored from the start, as under `nohup` or in the background of a script, stays ignored.
+fn listen_for(kind: SignalKind) -> io::Result<Option<unix::Signal>> {
+    if is_ignored(kind) {
+        Ok(None)
+    } else {
+        signal(kind).map(Some)
+    }
+}
+
+/// Linux tells in the line `SigIgn`, one bit for each signal, the lowest for number 1. Elsewhere only hangups have to be
+/// left alone for the sake of `nohup`.
+fn is_ignored(kind: SignalKind) -> bool {
+    let Ok(status) = fs::read_to_string("/proc/self/status") else {
+        return kind == SignalKind::hangup();
+    };
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+}
+
+async fn received(signals: &mut Option<unix::Signal>) {
+    match signals {
+        Some(signals) => {
+            signals.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }

@@ -73,6 +73,16 @@ pub(crate) struct Arguments {
         help_heading = "Connection"
     )]
     stall_timeout: Duration,
+    /// The longest that all of it may take [default: no limit]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = values::waiting_time,
+        env = "ETCDCTL_COMMAND_TIMEOUT",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    command_timeout: Option<Duration>,
     /// Trust the authorities in this PEM file [default: the system's]
     #[arg(
         long,
@@ -180,11 +190,23 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
                 saved.map_err(|error| stopped(error, &signals))
             }
             signal = interrupt.signalled() => Err(Failure::Stopped(signal)),
+            limit = passed(arguments.command_timeout) => Err(Failure::Late(limit)),
         }
     });
     progress.finish();
     let report = saved.map_err(|failure| failure.or_hint(|error| arguments.hint(error)))?;
     render::print(&report, output.write_out)
+}
+
+/// Returns when the time has passed; without a limit, never.
+async fn passed(limit: Option<Duration>) -> Duration {
+    match limit {
+        Some(limit) => {
+            tokio::time::sleep(limit).await;
+            limit
+        }
+        None => std::future::pending().await,
+    }
 }
 
 impl Arguments {

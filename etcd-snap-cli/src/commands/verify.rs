@@ -142,10 +142,10 @@ fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(version) = &contents.cluster_version {
-        facts.push(("cluster", version.clone()));
+        facts.push(("cluster version", version.clone()));
     }
     if let Some(version) = &contents.storage_version {
-        facts.push(("storage", version.clone()));
+        facts.push(("storage version", version.clone()));
     }
     facts.extend(contents.alarms.iter().map(|alarm| ("alarm", alarm.clone())));
     facts

@@ -209,6 +209,12 @@ fn a_transfer_that_fails_leaves_nothing() {
         "hint: --stall-timeout waits longer",
     );
     fails(
+        server().with_fault(Fault::SilentAfter(40_000)),
+        "--command-timeout 50ms",
+        6,
+        "error: the snapshot was not complete within 50ms\nhint: --command-timeout",
+    );
+    fails(
         server().with_fault(Fault::EmptyAfter(40_000)),
         "",
         6,

@@ -71,11 +71,32 @@ fn save_stops_though_the_server_is_silent_and_leaves_nothing() {
         .with_fault(Fault::SilentAfter(40_000))
         .start()
         .unwrap();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
         let room = Room::new();
         let mut command = room.command("save new.db --stall-timeout 1h --endpoints");
         let (ended, _) = signalled(command.arg(server.endpoint()), &server.endpoint(), signal);
         assert_eq!(ended, Some(code));
         assert_eq!(room.names(), ["good.db"]);
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_that_is_ignored_stays_ignored() {
+    let room = Room::new();
+    endless(&room);
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-c", "trap '' INT HUP; exec \"$0\" verify endless.db"])
+        .arg(env!("CARGO_BIN_EXE_etcd-snap"))
+        .current_dir(room.path());
+    let mut child = shell.stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    let pid = Pid::from_child(&child);
+    for signal in [Signal::INT, Signal::HUP, Signal::TERM] {
+        kill_process(pid, signal).unwrap();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }
