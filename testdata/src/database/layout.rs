@@ -237,7 +237,9 @@ impl Layout {
         pages: &mut Vec<Planned>,
         is_root: bool,
     ) -> usize {
-        let mut extra = if is_root { 0 } else { self.extra_levels };
+        // An empty leaf has no key to stand for it in a branch.
+        let bare = is_root || elements.is_empty();
+        let mut extra = if bare { 0 } else { self.extra_levels };
         let mut fewest = 1;
         loop {
             let mut above = Vec::new();
