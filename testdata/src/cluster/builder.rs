@@ -12,6 +12,7 @@ pub struct Builder {
     auth: bool,
     token: String,
     arguments: Vec<String>,
+    folder: Option<PathBuf>,
 }
 
 impl Builder {
@@ -23,6 +24,7 @@ impl Builder {
             auth: false,
             token: "etcd-snap-test".to_owned(),
             arguments: Vec::new(),
+            folder: None,
         }
     }
 
@@ -57,12 +59,24 @@ impl Builder {
         self
     }
 
+    /// Puts everything into this folder, which exists and stays when the cluster is dropped, instead of into a temporary
+    /// one. One cluster a folder.
+    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.folder = Some(folder.into());
+        self
+    }
+
     /// Reserves ports and folders and writes the certificates, but starts nothing: the data directories may be filled first.
     pub fn plan(&self) -> Result<Plan> {
         let binaries = Binaries::find(self.version)?;
-        let folder = tempfile::Builder::new()
-            .prefix(&format!("etcd-snap-test-{}-", self.version))
-            .tempdir()?;
+        let folder = match &self.folder {
+            Some(folder) => Folder::Given(folder.clone()),
+            None => Folder::Own(
+                tempfile::Builder::new()
+                    .prefix(&format!("etcd-snap-test-{}-", self.version))
+                    .tempdir()?,
+            ),
+        };
         let authority = Authority::new("etcd-snap test authority")?;
         let tls = TlsFiles {
             authority: authority.write(folder.path(), "authority")?,
@@ -86,7 +100,7 @@ impl Builder {
             token: self.token.clone(),
             arguments: self.arguments.clone(),
             members,
-            folder: Some(folder),
+            folder,
             failed: AtomicBool::new(false),
         };
         Ok(Plan {
@@ -101,11 +115,27 @@ impl Builder {
         for _ in 0..3 {
             match self.plan()?.start() {
                 // Somebody who does not reserve ports was faster.
-                Err(error) if error.to_string().contains("address already in use") => {}
+                Err(error) if error.to_string().contains("address already in use") => {
+                    self.forget_data()?;
+                }
                 result => return result,
             }
         }
         bail!("the free ports of 127.0.0.1 are taken by others as soon as they are found")
+    }
+
+    /// Data directories in a given folder know the ports of the attempt that failed.
+    fn forget_data(&self) -> Result<()> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        for number in 1..=self.members {
+            let data = folder.join(format!("m{number}.etcd"));
+            if data.exists() {
+                std::fs::remove_dir_all(data)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -196,10 +226,7 @@ impl Plan {
     /// Starts all members on their data directories, whether these are absent or restored, and waits until they answer.
     pub fn start(self) -> Result<Cluster> {
         let mut cluster = self.cluster;
-        for place in 0..cluster.members.len() {
-            cluster.start_without_waiting(place)?;
-        }
-        cluster.wait_until_healthy()?;
+        cluster.start_all()?;
         if self.auth {
             cluster.enable_auth()?;
         }

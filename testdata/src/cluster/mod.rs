@@ -91,8 +91,26 @@ pub struct Cluster {
     token: String,
     arguments: Vec<String>,
     members: Vec<Member>,
-    folder: Option<TempDir>,
+    folder: Folder,
     failed: AtomicBool,
+}
+
+/// Where the files of a cluster are.
+#[derive(Debug)]
+enum Folder {
+    /// Goes with the cluster.
+    Own(TempDir),
+    /// Somebody else's.
+    Given(PathBuf),
+}
+
+impl Folder {
+    fn path(&self) -> &Path {
+        match self {
+            Folder::Own(folder) => folder.path(),
+            Folder::Given(folder) => folder,
+        }
+    }
 }
 
 impl Cluster {
@@ -151,7 +169,7 @@ impl Cluster {
 
     /// Everything of this cluster on disk: data directories, logs, certificates. Tests may put files here as well.
     pub fn folder(&self) -> &Path {
-        self.folder.as_ref().map_or(Path::new(""), TempDir::path)
+        self.folder.path()
     }
 
     /// The value of `--initial-cluster` with all present members.
@@ -178,6 +196,17 @@ impl Cluster {
     /// Starts a stopped member on its data directory and waits until it takes part again.
     pub fn start_member(&mut self, member: usize) -> Result<()> {
         self.start_without_waiting(member)?;
+        self.wait_until_healthy()
+    }
+
+    /// Starts all members that do not run on their data directories, which may have been restored meanwhile, and waits until
+    /// every one takes part.
+    pub fn start_all(&mut self) -> Result<()> {
+        for place in 0..self.members.len() {
+            if !self.members[place].is_running() {
+                self.start_without_waiting(place)?;
+            }
+        }
         self.wait_until_healthy()
     }
 
@@ -294,10 +323,11 @@ impl Drop for Cluster {
         let keep = std::thread::panicking()
             || self.failed.load(Ordering::Relaxed)
             || std::env::var_os("ETCD_SNAP_TEST_KEEP").is_some();
-        if keep && let Some(folder) = self.folder.take() {
+        if keep && let Folder::Own(folder) = &mut self.folder {
+            folder.disable_cleanup(true);
             eprintln!(
                 "data and logs of the cluster are kept in {}",
-                folder.keep().display()
+                folder.path().display()
             );
         }
     }
