@@ -106,7 +106,10 @@ impl<'a> Pages<'a> {
             } else {
                 "the page lies behind the end of the file".to_owned()
             };
-            return Err(damaged(ProblemCode::PageOutOfBounds, message).into());
+            let mut problem = damaged(ProblemCode::PageOutOfBounds, message);
+            // A number beyond all files stands for no byte.
+            problem.offset = id.get().checked_mul(self.page_size);
+            return Err(problem.into());
         }
         let mut view = PageView {
             source: self.source,

@@ -133,8 +133,9 @@ impl NewCluster {
                 let mut names: Vec<_> = self.members.iter().map(|m| m.name.as_str()).collect();
                 names.sort_unstable();
                 Error::invalid(format!(
-                    "the initial cluster has no member {name:?}, only {names:?}: use one of these names, or add \
-                     {name}=<peer URL> to the initial cluster"
+                    "the initial cluster has no member {name:?}, only {}: use one of these names, or add \
+                     {name}=<peer URL> to the initial cluster",
+                    names.join(", ")
                 ))
                 .with_detail("name", name)
             })

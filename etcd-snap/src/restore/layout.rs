@@ -26,7 +26,8 @@ pub(super) struct Layout<'a> {
 pub(super) struct Member<'a> {
     pub(super) member: &'a NewMember,
     pub(super) target: &'a MemberTarget,
-    /// `member/` in the data directory.
+    pub(super) data_dir: PathBuf,
+    /// `member/` in it.
     directory: PathBuf,
     pub(super) wal: Wal,
 }
@@ -95,6 +96,7 @@ impl<'a> Layout<'a> {
             layout.members.push(Member {
                 member,
                 target,
+                data_dir,
                 directory,
                 wal,
             });

@@ -44,9 +44,9 @@ pub struct RestoredMember {
     pub name: String,
     /// Its id in the new cluster.
     pub member_id: MemberId,
-    /// Where its data is.
+    /// Where its data is, as an absolute path.
     pub data_dir: PathBuf,
-    /// Where its WAL is.
+    /// Where its WAL is, as an absolute path.
     pub wal_dir: PathBuf,
     /// Its peer URLs.
     pub peer_urls: Vec<String>,
@@ -65,7 +65,7 @@ pub(super) fn report(
         .map(|member| RestoredMember {
             name: member.member.name().to_owned(),
             member_id: member.member.id(),
-            data_dir: member.target.data_dir().to_owned(),
+            data_dir: member.data_dir.clone(),
             wal_dir: member.wal_dir().to_owned(),
             peer_urls: member
                 .member
