@@ -6,7 +6,7 @@ use etcd_snap_testdata::etcd::{self, Binaries, Version};
 /// Get real etcd servers and tools into target/etcd, once
 ///
 /// 3.5, 3.6 and 3.7 are built from etcd's published Go modules, 3.4 is unpacked from the Debian packages. Ready
-/// executables are taken from ETCD_SNAP_TEST_ETCD_DIR (<dir>/3.6/etcd, etcdctl, etcdutl) where they are there.
+/// executables are taken from ETCD_SNAP_TEST_ETCD_DIR (3.6/etcd, 3.6/etcdctl, 3.6/etcdutl in it) where they are there.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Only this minor (3.4, 3.5, 3.6 or 3.7); may be given more than once

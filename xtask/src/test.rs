@@ -141,14 +141,8 @@ fn clippy(_: &Arguments) -> Result<()> {
 
 fn rustdoc(_: &Arguments) -> Result<()> {
     succeed(
-        cargo(&[
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--all-features",
-            "--document-private-items",
-        ])
-        .env("RUSTDOCFLAGS", "-D warnings"),
+        cargo(&["doc", "--workspace", "--no-deps", "--all-features"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
     )
 }
 
