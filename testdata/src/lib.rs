@@ -25,6 +25,7 @@ pub mod fake;
 mod generated;
 pub mod golden;
 mod process;
+pub mod relay;
 mod sample;
 
 pub use sample::{FULL, SEED, sample};

@@ -55,15 +55,20 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
-    /// Asks it to end (SIGTERM) and waits for that, at most 30 s.
-    pub(crate) fn terminate(&mut self) -> Result<ExitStatus> {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         let pid = i32::try_from(self.child.id())
             .ok()
             .and_then(Pid::from_raw)
             .context("no such process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Asks it to end (SIGTERM) and waits for that, at most 30 s.
+    pub(crate) fn terminate(&mut self) -> Result<ExitStatus> {
         let patience = Instant::now() + Duration::from_secs(30);
         if self.child.try_wait()?.is_none() {
-            kill_process(pid, Signal::TERM)?;
+            self.signal(Signal::TERM)?;
         }
         while Instant::now() < patience {
             if let Some(status) = self.child.try_wait()? {

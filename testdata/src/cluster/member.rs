@@ -149,14 +149,18 @@ impl Member {
                 command
                     .arg(format!("--{prefix}key-file"))
                     .arg(&tls.server.key);
-                command
-                    .arg(format!("--{prefix}trusted-ca-file"))
-                    .arg(&tls.authority);
             }
-            command.arg("--peer-client-cert-auth");
+            command
+                .arg("--peer-trusted-ca-file")
+                .arg(&tls.authority)
+                .arg("--peer-client-cert-auth");
         }
+        // The authority alone makes a server ask for certificates, even without the second flag.
         if common.security == Security::MutualTls {
-            command.arg("--client-cert-auth");
+            command
+                .arg("--trusted-ca-file")
+                .arg(&tls.authority)
+                .arg("--client-cert-auth");
         }
         command.args(common.arguments);
         self.process = Some(Process::spawn(&common.binaries.etcd, command, &self.log)?);
@@ -175,6 +179,15 @@ impl Member {
 
     pub(super) fn kill(&mut self) {
         self.process = None;
+    }
+
+    pub(super) fn signal(&self, signal: Signal) -> Result<()> {
+        match &self.process {
+            Some(process) => process
+                .signal(signal)
+                .with_context(|| format!("cannot send {signal:?} to member {}", self.name)),
+            None => bail!("member {} does not run", self.name),
+        }
     }
 
     /// How it ended by itself, if it did.

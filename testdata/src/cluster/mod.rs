@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 pub use builder::{Builder, Plan, PlannedMember};
@@ -191,6 +192,17 @@ impl Cluster {
     /// Stops one member as a crash would (SIGKILL). The others may have to elect a leader first.
     pub fn kill(&mut self, member: usize) {
         self.members[member].kill();
+    }
+
+    /// Stops one member from doing anything (SIGSTOP): its connections stay and it says nothing more, as on a machine that
+    /// hangs.
+    pub fn freeze(&self, member: usize) -> Result<()> {
+        self.noted(self.members[member].signal(Signal::STOP))
+    }
+
+    /// Lets a frozen member go on.
+    pub fn thaw(&self, member: usize) -> Result<()> {
+        self.noted(self.members[member].signal(Signal::CONT))
     }
 
     /// Starts a stopped member on its data directory and waits until it takes part again.
