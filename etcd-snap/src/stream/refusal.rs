@@ -22,7 +22,7 @@ pub(crate) fn missing_right(
         )
     } else if ends("invalid auth token") {
         format!("{server} will not {doing}: it no longer knows the login; try again")
-    } else if ends("user name not found") {
+    } else if ends("user name not found") || ends("user not found") {
         format!("{server} will not {doing}: it does not know {who}")
     } else if ends("permission denied") {
         format!("{server} will not {doing}: {who} does not have the role root")
@@ -62,6 +62,11 @@ mod tests {
                 "etcdserver: invalid auth token",
                 Some("ann"),
                 "no longer knows the login",
+            ),
+            (
+                "auth: user not found",
+                None,
+                "it does not know the user that the client certificate is for",
             ),
             (
                 "etcdserver: user name not found",
