@@ -1,0 +1,117 @@
+//! Saving from real servers, and what real servers and tools make of the files.
+
+mod access;
+mod broken;
+mod interop;
+mod live;
+mod pages;
+mod report;
+mod unreachable;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use etcd_snap::{
+    Cluster, Error, MemberTarget, NewCluster, PeerUrls, RestoreOptions, RestoreReport, SaveOptions,
+    SaveReport, Snapshot, Tls, TlsBuilder, VerifyOptions, save_blocking, verify,
+};
+use etcd_snap_testdata::cluster::{Cluster as RealCluster, Plan, Security};
+use tempfile::TempDir;
+
+/// A client of that cluster through this endpoint, with all that its security takes.
+fn client(cluster: &RealCluster, endpoint: &str) -> Result<Cluster> {
+    let client = Cluster::new([endpoint])?;
+    Ok(match cluster.security() {
+        Security::Plain => client,
+        Security::ServerTls => client.with_tls(trusting(cluster).build()?),
+        Security::MutualTls => client.with_tls(mutual(cluster).build()?),
+    })
+}
+
+/// Trusts the cluster's authority and shows nothing.
+fn trusting(cluster: &RealCluster) -> TlsBuilder {
+    Tls::builder().ca_file(&cluster.tls().authority)
+}
+
+/// Trusts the cluster's authority and shows the client certificate that the servers trust.
+fn mutual(cluster: &RealCluster) -> TlsBuilder {
+    let files = &cluster.tls().client;
+    trusting(cluster).identity_files(&files.certificate, &files.key)
+}
+
+/// A folder that a save works in: nothing but the target may ever be left in it.
+struct Room(TempDir);
+
+impl Room {
+    fn new() -> Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    fn target(&self) -> PathBuf {
+        self.0.path().join("backup.db")
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let mut names = fs::read_dir(self.0.path())?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// Saves, and makes sure that there is one file and that it is proven.
+fn saved(client: &Cluster, room: &Room) -> Result<SaveReport> {
+    let saved = save_blocking(client, room.target(), &SaveOptions::default())?;
+    ensure!(room.names()? == ["backup.db"], "{:?}", room.names()?);
+    let report = verify(&Snapshot::open(room.target())?, &VerifyOptions::default())?;
+    let proven = report.into_proven()?;
+    ensure!((proven.contents.hash, proven.contents.revision) == (saved.hash, saved.revision));
+    Ok(saved)
+}
+
+/// Saves and expects to fail: the error, after making sure that nothing was left.
+fn failure(client: &Cluster, options: &SaveOptions) -> Result<Error> {
+    let room = Room::new()?;
+    let error = save_blocking(client, room.target(), options)
+        .err()
+        .context("it did not fail")?;
+    ensure!(room.names()?.is_empty(), "{:?}: {error}", room.names()?);
+    Ok(error)
+}
+
+/// The whole chain, as a person reads it.
+fn said(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Restores all members that the plan has.
+fn restore_plan(plan: &Plan, snapshot: &Path, options: &RestoreOptions) -> Result<RestoreReport> {
+    let cluster = NewCluster::parse(&plan.initial_cluster(), plan.token())?;
+    let targets = plan
+        .members()
+        .iter()
+        .map(|member| {
+            Ok(MemberTarget::new(&member.name, &member.data_dir)
+                .with_advertised_peer_urls(PeerUrls::parse(&member.peer_url)?))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let snapshot = Snapshot::open(snapshot)?;
+    Ok(etcd_snap::restore(&snapshot, &cluster, &targets, options)?)
+}
+
+/// A number that some minors write as a JSON string.
+fn number(value: &serde_json::Value) -> Result<u64> {
+    value
+        .as_u64()
+        .or_else(|| value.as_str()?.parse().ok())
+        .with_context(|| format!("no number: {value}"))
+}
