@@ -104,9 +104,9 @@ fn a_client_certificate_stands_for_the_user_of_its_name() -> Result<()> {
             Ok(Cluster::new([endpoint])?.with_tls(tls.build()?))
         };
         saved(&shown("root")?, &Room::new()?)?;
-        let expected = "the user of the client certificate does not have the role root";
+        let expected = "the user that the client certificate is for does not have the role root";
         denied(&shown("guest")?, endpoint, expected).with_context(|| format!("etcd {version}"))?;
-        let expected = "there is no user of the client certificate's name";
+        let expected = "it does not know the user that the client certificate is for";
         denied(&shown("stranger")?, endpoint, expected)
             .with_context(|| format!("etcd {version}"))?;
         // A login goes before the certificate, both ways.
