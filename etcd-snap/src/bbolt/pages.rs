@@ -111,23 +111,7 @@ impl<'a> Pages<'a> {
             problem.offset = id.get().checked_mul(self.page_size);
             return Err(problem.into());
         }
-        let mut view = PageView {
-            source: self.source,
-            id,
-            offset,
-            len: self.page_size,
-            header: PageHeader {
-                id,
-                flags: 0,
-                count: 0,
-                overflow: 0,
-            },
-            kind: PageKind::Leaf,
-            head: Window::default(),
-            elements: Window::default(),
-            data: Window::default(),
-        };
-        view.fill_head()?;
+        let mut view = PageView::begin(self.source, id, offset, self.page_size)?;
         view.header = PageHeader::parse(&view.head.bytes)
             .map_err(|short: Short| damaged(ProblemCode::PageOutOfBounds, short.to_string()))?;
         let header = view.header;
@@ -170,23 +154,7 @@ impl<'a> Pages<'a> {
         len: u64,
     ) -> Result<PageView<'a>, PageError> {
         let damaged = |code, message: String| Problem::damaged(code, message).at(page, offset);
-        let mut view = PageView {
-            source: self.source,
-            id: page,
-            offset,
-            len,
-            header: PageHeader {
-                id: page,
-                flags: 0,
-                count: 0,
-                overflow: 0,
-            },
-            kind: PageKind::Leaf,
-            head: Window::default(),
-            elements: Window::default(),
-            data: Window::default(),
-        };
-        view.fill_head()?;
+        let mut view = PageView::begin(self.source, page, offset, len)?;
         view.header = PageHeader::parse(&view.head.bytes).map_err(|short| {
             damaged(
                 ProblemCode::Bucket,
@@ -333,7 +301,31 @@ pub(crate) struct PageView<'a> {
     data: Window,
 }
 
-impl PageView<'_> {
+impl<'a> PageView<'a> {
+    /// With the first bytes read, and nothing in them looked at.
+    fn begin(source: &'a dyn ReadAt, id: PageId, offset: u64, len: u64) -> Result<Self, PageError> {
+        let head_len = usize::try_from(len).unwrap_or(WINDOW).min(WINDOW);
+        Ok(Self {
+            source,
+            id,
+            offset,
+            len,
+            header: PageHeader {
+                id,
+                flags: 0,
+                count: 0,
+                overflow: 0,
+            },
+            kind: PageKind::Leaf,
+            head: Window {
+                start: 0,
+                bytes: read(source, id, offset, head_len)?,
+            },
+            elements: Window::default(),
+            data: Window::default(),
+        })
+    }
+
     pub(crate) fn id(&self) -> PageId {
         self.id
     }
@@ -367,12 +359,6 @@ impl PageView<'_> {
 
     pub(crate) fn damaged(&self, code: ProblemCode, message: impl Into<String>) -> Problem {
         Problem::damaged(code, message).at(self.id, self.offset)
-    }
-
-    fn fill_head(&mut self) -> Result<(), PageError> {
-        let len = usize::try_from(self.len).unwrap_or(WINDOW).min(WINDOW);
-        self.head.bytes = read(self.source, self.id, self.offset, len)?;
-        Ok(())
     }
 
     fn check_element_array(&self) -> Result<(), PageError> {

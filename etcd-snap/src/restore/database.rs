@@ -10,7 +10,7 @@ use crate::backend::{RevisionKey, bucket, meta_key};
 use crate::bbolt::{Edit, Records};
 use crate::io::NewFile;
 use crate::membership::{ConfState, Member};
-use crate::observe::{Event, Observer, Phase, tell};
+use crate::observe::{Observer, Phase};
 use crate::raft::{FIRST_TERM, wal};
 use crate::verify::{Contents, examine, examine_metas, read_in_order};
 use crate::{Digest, Error, ErrorKind, NewCluster, NewMember, Result, Revision, Snapshot};
@@ -79,23 +79,16 @@ pub(super) fn copy_of(
     path: &Path,
     observer: &dyn Observer,
 ) -> Result<Restored> {
-    let (phase, total_bytes) = (Phase::Copy, first.size_bytes);
-    tell(observer, &Event::Started(phase))?;
-    let failed = |e| Error::io("write", path, e);
+    let name = "the restored database";
     read_in_order(
         &first.file,
-        total_bytes,
-        "the restored database",
-        |at, bytes| file.write_at(bytes, at).map_err(failed),
-        |done_bytes| {
-            tell(
-                observer,
-                &Event::Progress {
-                    phase,
-                    done_bytes,
-                    total_bytes,
-                },
-            )
+        first.size_bytes,
+        name,
+        Phase::Copy,
+        observer,
+        |at, bytes| {
+            file.write_at(bytes, at)
+                .map_err(|e| Error::io("write", path, e))
         },
     )?;
     file.sync().map_err(|e| Error::io("sync", path, e))?;
@@ -109,31 +102,20 @@ fn copy(
     file: &Arc<dyn NewFile>,
     path: &Path,
 ) -> Result<Option<Digest>> {
-    let observer = options.observer.as_ref();
-    let (phase, total_bytes) = (Phase::Copy, snapshot.meta().size_bytes());
-    tell(observer, &Event::Started(phase))?;
     let expected = snapshot.digest().filter(|_| !options.skip_hash_check);
     let mut hasher = expected.map(|_| Sha256::new());
     read_in_order(
         snapshot.source().as_ref(),
-        total_bytes,
+        snapshot.meta().size_bytes(),
         snapshot.name(),
+        Phase::Copy,
+        options.observer.as_ref(),
         |at, bytes| {
             if let Some(hasher) = &mut hasher {
                 hasher.update(bytes);
             }
             file.write_at(bytes, at)
                 .map_err(|e| Error::io("write", path, e))
-        },
-        |done_bytes| {
-            tell(
-                observer,
-                &Event::Progress {
-                    phase,
-                    done_bytes,
-                    total_bytes,
-                },
-            )
         },
     )?;
     let (Some(expected), Some(hasher)) = (expected, hasher) else {

@@ -237,41 +237,32 @@ fn check_digest(snapshot: &Snapshot, observer: &dyn Observer) -> Result<DigestCh
 }
 
 fn hash(source: &dyn ReadAt, snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
-    let phase = Phase::Digest;
-    tell(observer, &Event::Started(phase))?;
-    let total_bytes = snapshot.database_bytes();
     let mut hasher = Sha256::new();
     read_in_order(
         source,
-        total_bytes,
+        snapshot.database_bytes(),
         snapshot.name(),
+        Phase::Digest,
+        observer,
         |_, bytes| {
             hasher.update(bytes);
             Ok(())
-        },
-        |done_bytes| {
-            tell(
-                observer,
-                &Event::Progress {
-                    phase,
-                    done_bytes,
-                    total_bytes,
-                },
-            )
         },
     )?;
     Ok(Digest::new(hasher.finalize().into()))
 }
 
-/// Reads `total_bytes` from the front in pieces of a megabyte.
+/// One phase: reads `total_bytes` from the front in pieces of a megabyte, and tells of it.
 pub(crate) fn read_in_order(
     source: &dyn ReadAt,
     total_bytes: u64,
     name: &str,
+    phase: Phase,
+    observer: &dyn Observer,
     mut each: impl FnMut(u64, &[u8]) -> Result<()>,
-    mut progress: impl FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     const PIECE: usize = 1 << 20;
+    tell(observer, &Event::Started(phase))?;
     let mut buffer = vec![0; PIECE];
     let mut at = 0;
     while at < total_bytes {
@@ -291,7 +282,14 @@ pub(crate) fn read_in_order(
         }
         each(at, piece)?;
         at = end;
-        progress(at)?;
+        tell(
+            observer,
+            &Event::Progress {
+                phase,
+                done_bytes: at,
+                total_bytes,
+            },
+        )?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
-//! Saving from real servers, and what real servers and tools make of the files.
+//! Saving from real servers, and what real servers and tools make of the files and of what is restored from them.
 
 mod access;
+mod alone;
+mod boots;
 mod broken;
 mod interop;
 mod live;

@@ -1,35 +1,15 @@
 //! Snapshots of every minor are restored to one and to three members, and real servers of the same and every newer minor
 //! start from them, with the same keys, revisions, leases and users.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use etcd_snap::{
-    Bump, MemberTarget, NewCluster, PeerUrls, RestoreOptions, RestoreReport, Snapshot,
-    VerifyOptions, restore, verify,
-};
+use etcd_snap::{Bump, RestoreOptions, Snapshot, VerifyOptions, verify};
 use etcd_snap_testdata::cluster::{Cluster, ClusterState, Plan, Workload};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 use etcd_snap_testdata::sample;
 
-/// Restores all members that the plan has.
-fn restore_plan(plan: &Plan, snapshot: &Path, options: &RestoreOptions) -> Result<RestoreReport> {
-    let cluster = NewCluster::parse(&plan.initial_cluster(), plan.token())?;
-    let targets = plan
-        .members()
-        .iter()
-        .map(|member| {
-            Ok(MemberTarget::new(&member.name, &member.data_dir)
-                .with_advertised_peer_urls(PeerUrls::parse(&member.peer_url)?))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    Ok(restore(
-        &Snapshot::open(snapshot)?,
-        &cluster,
-        &targets,
-        options,
-    )?)
-}
+use super::restore_plan;
 
 fn databases(plan: &Plan) -> Vec<PathBuf> {
     plan.members()
