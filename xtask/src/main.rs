@@ -1,6 +1,7 @@
 //! The chores of etcd-snap. One file a sub-command: its arguments and its `run`.
 
 mod codegen;
+mod demo;
 mod etcd;
 mod fixtures;
 mod protoc;
@@ -25,6 +26,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Chore {
     Codegen(codegen::Arguments),
+    Demo(demo::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
     Protoc(protoc::Arguments),
@@ -34,6 +36,7 @@ enum Chore {
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Codegen(arguments) => codegen::run(&arguments),
+        Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),
         Chore::Protoc(arguments) => protoc::run(&arguments),
@@ -41,11 +44,19 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
+        Err(error) => report(&error),
     }
+}
+
+fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(stopped) = error.downcast_ref::<demo::Stopped>() {
+        eprintln!("{stopped}");
+        return ExitCode::from(stopped.exit_code());
+    }
+    if !error.is::<demo::NoReader>() {
+        eprintln!("error: {error:#}");
+    }
+    ExitCode::FAILURE
 }
 
 /// The workspace's folder.
