@@ -68,6 +68,7 @@ fn saved(client: &Cluster, room: &Room) -> Result<SaveReport> {
     let saved = save_blocking(client, room.target(), &SaveOptions::default())?;
     ensure!(room.names()? == ["backup.db"], "{:?}", room.names()?);
     let report = verify(&Snapshot::open(room.target())?, &VerifyOptions::default())?;
+    ensure!(report.problems.is_empty(), "{:?}", report.problems);
     let proven = report.into_proven()?;
     ensure!((proven.contents.hash, proven.contents.revision) == (saved.hash, saved.revision));
     Ok(saved)

@@ -1,10 +1,12 @@
 //! The report and the file of a save over mutual TLS, against what etcd itself says and takes.
 
 use std::fs;
-use std::sync::Arc;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use etcd_snap::{Revision, Snapshot, status};
+use etcd_snap::{Event, Observer, Revision, SaveOptions, Snapshot, save_blocking, status};
 use etcd_snap_testdata::cluster::{Cluster as RealCluster, Workload};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 use serde_json::Value;
@@ -159,4 +161,40 @@ fn one_of_three_members_is_saved_and_reported_as_etcd_does() -> Result<()> {
         is_reported_as_etcd_does(version, 3, 2)?;
     }
     Ok(())
+}
+
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Observer for Notes {
+    fn event(&self, event: &Event) -> ControlFlow<()> {
+        if let Event::Note(note) = event {
+            self.0.lock().expect("nobody panics").push(note.clone());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[test]
+fn a_member_without_a_leader_gives_its_snapshot_and_says_so() -> Result<()> {
+    let mut cluster = RealCluster::builder(Version::NEWEST).members(3).start()?;
+    cluster.write(&Workload::default())?;
+    let revision = cluster.agreed_hash_kv()?.revision;
+    cluster.kill(1);
+    cluster.kill(2);
+    let client = client(&cluster, cluster.endpoint(0))?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let notes = Arc::new(Notes::default());
+        let options = SaveOptions::default().with_observer(notes.clone());
+        let room = Room::new()?;
+        let saved = save_blocking(&client, room.target(), &options)?;
+        ensure!(saved.revision.get() == revision, "{saved:?}");
+        let notes = notes.0.lock().expect("nobody panics");
+        if notes.iter().any(|note| note.contains("knows no leader")) {
+            return Ok(());
+        }
+        // It takes some heartbeats until the last member knows that it is alone.
+        ensure!(Instant::now() < deadline, "{notes:?}");
+    }
 }
