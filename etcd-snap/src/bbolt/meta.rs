@@ -3,7 +3,7 @@
 use super::page::{PageHeader, PageId, PageKind};
 use crate::cursor::{Cursor, Short};
 use crate::io::ReadAt;
-use crate::problem::{Problem, ProblemCode};
+use crate::problem::{Problem, ProblemCode, Severity};
 use crate::{Error, ErrorKind, Result};
 
 const MAGIC: u32 = 0xED0C_DAED;
@@ -57,9 +57,10 @@ impl RawMeta {
     }
 
     /// The rules of bbolt's `Meta.Validate`, and bounds for what is used before any page is read.
-    fn validate(&self) -> Result<Meta, String> {
+    fn validate(&self) -> Result<Meta, Refusal> {
+        let torn = |why: String| Err(Refusal { why, torn: true });
         if self.magic != MAGIC {
-            return Err(if self.magic == MAGIC.swap_bytes() {
+            return torn(if self.magic == MAGIC.swap_bytes() {
                 "it was written on a big-endian machine, which etcd-snap does not read".to_owned()
             } else {
                 format!(
@@ -69,27 +70,24 @@ impl RawMeta {
             });
         }
         if self.version != VERSION {
-            return Err(format!(
+            return torn(format!(
                 "its format version is {} instead of {VERSION}",
                 self.version
             ));
         }
         if self.checksum != self.computed {
-            return Err(format!(
+            return torn(format!(
                 "its checksum is {:016x}, computed {:016x}",
                 self.checksum, self.computed
-            ));
-        }
-        if PageKind::from_flags(self.header.flags) != Some(PageKind::Meta) {
-            return Err(format!(
-                "its page flags are {:#x}, not those of a meta page",
-                self.header.flags
             ));
         }
         if !self.page_size.is_power_of_two()
             || !(SMALLEST_PAGE..=LARGEST_PAGE).contains(&self.page_size)
         {
-            return Err(format!("its page size is {}", self.page_size));
+            return Err(Refusal {
+                why: format!("its page size is {}", self.page_size),
+                torn: false,
+            });
         }
         Ok(Meta {
             page_size: self.page_size,
@@ -99,6 +97,14 @@ impl RawMeta {
             txid: self.txid,
         })
     }
+}
+
+/// Why a meta page is not used.
+#[derive(Debug, Clone)]
+struct Refusal {
+    why: String,
+    /// bbolt does not use it either, and starts from the other one.
+    torn: bool,
 }
 
 /// A meta page that validated: it describes one state of the database.
@@ -153,9 +159,9 @@ impl Meta {
 /// Both meta pages of a file; at least one is valid.
 #[derive(Debug, Clone)]
 pub(crate) struct MetaPages {
-    pages: [Result<Meta, String>; 2],
-    /// What their page headers call them.
-    ids: [Option<PageId>; 2],
+    pages: [Result<Meta, Refusal>; 2],
+    /// Their page headers, which do not decide whether a meta is used.
+    headers: [Option<PageHeader>; 2],
     page_size: u32,
 }
 
@@ -180,17 +186,20 @@ impl MetaPages {
         };
         let validate = |raw: &Result<RawMeta, Short>| match raw {
             Ok(raw) => raw.validate(),
-            Err(short) => Err(short.to_string()),
+            Err(short) => Err(Refusal {
+                why: short.to_string(),
+                torn: true,
+            }),
         };
 
         let first = read(0)?;
-        let id = |raw: &Result<RawMeta, Short>| raw.as_ref().ok().map(|raw| raw.header.id);
+        let header = |raw: &Result<RawMeta, Short>| raw.as_ref().ok().map(|raw| raw.header);
         let first_meta = validate(&first);
         if let Ok(meta) = &first_meta {
             let page_size = meta.page_size;
             let second = read(u64::from(page_size))?;
             return Ok(Self {
-                ids: [id(&first), id(&second)],
+                headers: [header(&first), header(&second)],
                 pages: [first_meta, validate(&second)],
                 page_size,
             });
@@ -206,14 +215,14 @@ impl MetaPages {
                 && meta.page_size == page_size
             {
                 return Ok(Self {
-                    ids: [id(&first), id(&second)],
+                    headers: [header(&first), header(&second)],
                     pages: [first_meta, Ok(meta)],
                     page_size,
                 });
             }
             page_size = page_size.saturating_mul(2);
         }
-        let why = first_meta.err().unwrap_or_default();
+        let why = first_meta.map_or_else(|refusal| refusal.why, |_| String::new());
         Err(if looked_like_bbolt {
             Error::damaged(format!(
                 "{name} is a bbolt database whose two meta pages are both unusable (of the first: {why}), so nothing in it can be found"
@@ -247,27 +256,30 @@ impl MetaPages {
     /// (`Tx.WriteTo`, formats.md 1.8).
     pub(crate) fn problems(&self, from_stream: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
-        // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other.
-        let severity = if from_stream {
-            crate::problem::Severity::Damaged
-        } else {
-            crate::problem::Severity::Suspicious
-        };
-        for (page, (meta, id)) in (0_u64..).zip(self.pages.iter().zip(&self.ids)) {
+        for (page, (meta, header)) in (0_u64..).zip(self.pages.iter().zip(&self.headers)) {
             let page = PageId::new(page);
             let offset = page.get().saturating_mul(u64::from(self.page_size));
-            let problem =
-                |code, message: String| Problem::new(severity, code, message).at(page, offset);
-            match (meta, id) {
-                (Err(why), _) => problems.push(problem(
-                    ProblemCode::Meta,
-                    format!("the meta page is not valid: {why}"),
-                )),
-                (Ok(_), Some(id)) if *id != page => problems.push(problem(
-                    ProblemCode::PageId,
-                    format!("the meta page calls itself {id}"),
-                )),
-                (Ok(_), _) => {}
+            // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other. But the
+            // page size of the first is believed before anything else is read.
+            let believed = page.get() == 0 && meta.as_ref().is_err_and(|refusal| !refusal.torn);
+            if let Err(refusal) = meta {
+                let severity = if from_stream || believed {
+                    Severity::Damaged
+                } else {
+                    Severity::Suspicious
+                };
+                let message = format!("the meta page is not valid: {}", refusal.why);
+                problems.push(Problem::new(severity, ProblemCode::Meta, message).at(page, offset));
+            }
+            // bbolt opens a file without a look at these headers, and its check (`Page.FastCheck`) dies of them.
+            let Some(header) = header else { continue };
+            if header.id != page {
+                let message = format!("the meta page calls itself {}", header.id);
+                problems.push(Problem::damaged(ProblemCode::PageId, message).at(page, offset));
+            }
+            if PageKind::from_flags(header.flags) != Some(PageKind::Meta) {
+                let message = format!("the flags of the meta page are {:#x}", header.flags);
+                problems.push(Problem::damaged(ProblemCode::PageKind, message).at(page, offset));
             }
         }
         if let ([Ok(first), Ok(second)], true) = (&self.pages, from_stream) {
@@ -278,7 +290,7 @@ impl MetaPages {
             if *second != expected {
                 problems.push(
                     Problem::new(
-                        crate::problem::Severity::Suspicious,
+                        Severity::Suspicious,
                         ProblemCode::MetaDisagreement,
                         "the two meta pages describe different states, which no server's stream does: was the file edited?",
                     )
@@ -315,7 +327,7 @@ mod tests {
         assert_eq!(fnv_1a(b""), 0xcbf2_9ce4_8422_2325);
         let bytes = REAL.to_bytes(PageId::new(0));
         assert_eq!(bytes[72..], 0x7e1f_6793_43f0_5755_u64.to_le_bytes());
-        assert_eq!(RawMeta::parse(&bytes).unwrap().validate(), Ok(REAL));
+        assert_eq!(RawMeta::parse(&bytes).unwrap().validate().unwrap(), REAL);
     }
 
     #[test]
@@ -341,7 +353,12 @@ mod tests {
         file[16384..16384 + META_LEN].copy_from_slice(&meta.to_bytes(PageId::new(1)));
         let pages = MetaPages::read(&file, "it").unwrap();
         assert_eq!(pages.current(), Some(meta));
-        assert_eq!(pages.problems(true).len(), 1);
+        let codes: Vec<_> = pages
+            .problems(true)
+            .iter()
+            .map(|problem| problem.code)
+            .collect();
+        assert_eq!(codes, [ProblemCode::Meta, ProblemCode::PageKind]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Meta pages (formats.md 1.2, 1.8).
 
 use etcd_snap::{ErrorKind, ProblemCode, Severity};
-use etcd_snap_testdata::database::{DatabaseBuilder, Image, MetaFields, Shape};
+use etcd_snap_testdata::database::{DatabaseBuilder, FreeContent, Image, MetaFields, Shape};
 
-use crate::subject::{Subject, open, report, status_of, tall, tall_builder, wide};
+use crate::subject::{open, report, status_of, tall, tall_builder, wide};
 
 type Change = fn(&mut MetaFields);
 type ChangeWithRoot = fn(&mut MetaFields, u64);
@@ -243,7 +243,7 @@ fn a_first_meta_with_another_page_size_is_told() {
 fn the_newer_meta_rules_wherever_it_is() {
     for transaction_id in [24, 25] {
         let builder = tall_builder()
-            .free_pages(3, etcd_snap_testdata::database::FreeContent::Junk)
+            .free_pages(3, FreeContent::Junk)
             .shape(Shape::Member)
             .transaction_id(transaction_id);
         let report = report(builder.build());
@@ -270,25 +270,49 @@ fn the_header_of_a_meta_page_is_looked_at() {
         let mut image = wide();
         let meta = image.page(page);
         image.set_page_id(meta, 7);
-        assert_told(&image, page);
+        image
+            .found()
+            .only(ProblemCode::PageId)
+            .on(ProblemCode::PageId, page);
 
         let mut image = wide();
         let meta = image.page(page);
         image.set_flags(meta, 2);
-        assert_told(&image, page);
+        image
+            .found()
+            .only(ProblemCode::PageKind)
+            .on(ProblemCode::PageKind, page);
     }
 }
 
-fn assert_told(image: &Subject, page: u64) {
-    let report = report(image.sealed());
-    assert!(
-        report
-            .problems
-            .iter()
-            .any(|problem| problem.page.is_some_and(|on| on.get() == page)),
-        "{:#?}",
-        report.problems
-    );
+/// bbolt opens the file without a look at the header, so the state is the one that the newer meta describes; its check refuses.
+#[test]
+fn a_meta_with_a_wrong_header_is_used_all_the_same() {
+    let builder = tall_builder()
+        .free_pages(2, FreeContent::Junk)
+        .shape(Shape::Member);
+    for transaction_id in [24, 25] {
+        let mut image = builder.clone().transaction_id(transaction_id).image();
+        let page = image.page(transaction_id % 2);
+        image.set_flags(page, 2);
+        image.set_page_id(page, 9);
+        let report = report(image.unsealed());
+        assert!(!report.is_sound(), "{:#?}", report.problems);
+        let codes: Vec<_> = report.problems.iter().map(|problem| problem.code).collect();
+        assert_eq!(codes, [ProblemCode::PageId, ProblemCode::PageKind]);
+        assert_eq!(report.contents.hash, builder.model().status_hash());
+    }
+}
+
+/// The checksum is right, so no write was torn; and bbolt takes the page size from there before it reads anything else.
+#[test]
+fn an_impossible_page_size_in_the_first_meta_is_damage_even_in_a_members_file() {
+    for page_size in [0, 256, 4095, 1 << 25] {
+        let mut image = tall_builder().shape(Shape::Member).image();
+        image.set_meta(0, |meta| meta.page_size = page_size);
+        let report = report(image.unsealed());
+        assert!(!report.is_sound(), "{page_size}: {:#?}", report.problems);
+    }
 }
 
 #[test]
