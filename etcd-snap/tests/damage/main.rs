@@ -14,4 +14,5 @@ mod order;
 mod pages;
 mod records;
 mod revisions;
+mod source;
 mod subject;
