@@ -102,7 +102,7 @@ fn bits(file: &[u8], path: &Path) -> Vec<usize> {
         .chain(digest)
         .map(|byte| 8 * byte + random.below(8))
         .collect();
-    bits.extend((0..400).map(|_| random.below(8 * file.len())));
+    bits.extend((0..200).map(|_| random.below(8 * file.len())));
     bits
 }
 

@@ -38,7 +38,7 @@ fn look(file: Vec<u8>) -> Result<Option<ErrorKind>, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(crate::sample(384))]
+    #![proptest_config(crate::sample(256))]
 
     #[test]
     fn harm_is_always_told_where_there_is_a_digest(

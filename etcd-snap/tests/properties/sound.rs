@@ -40,7 +40,7 @@ fn assert_numbers_are_the_models(
 }
 
 proptest! {
-    #![proptest_config(crate::sample(128))]
+    #![proptest_config(crate::sample(96))]
 
     #[test]
     fn every_database_is_sound_and_its_numbers_are_the_models(builder in database()) {
