@@ -59,6 +59,12 @@ impl Interrupt {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let (mut interrupts, mut terminations, mut hangups) = {
             let _inside = runtime.enter();
+            // A file that reaches its limit (`ulimit -f`) shall be a write that fails, and not the end without a word and
+            // with everything left behind that this signal is by default.
+            #[cfg(target_os = "linux")]
+            drop(signal(SignalKind::from_raw(
+                rustix::process::Signal::XFSZ.as_raw(),
+            ))?);
             (
                 listen_for(SignalKind::interrupt())?,
                 listen_for(SignalKind::terminate())?,

@@ -23,7 +23,7 @@ pub enum ErrorKind {
     Occupied,
     /// The operating system refused access to a file or directory.
     AccessDenied,
-    /// The disk, or the quota, is full.
+    /// The disk, or the quota, is full, or files may not be so large.
     NoSpace,
     /// Reading or writing a local file failed otherwise.
     Io,
@@ -102,7 +102,9 @@ impl Error {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 ErrorKind::AccessDenied
             }
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::NoSpace,
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => ErrorKind::NoSpace,
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("cannot {doing} {}", path.display()))
