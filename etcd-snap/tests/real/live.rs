@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap::{RestoreOptions, SaveReport};
@@ -88,6 +89,16 @@ fn disturb(
     Ok((compactions, defragmentations))
 }
 
+/// Waits until the background writer, which a slow disk may hold up, has come further.
+fn wait_until_beyond(cluster: &RealCluster, member: usize, revision: i64) -> Result<()> {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while cluster.revision(member)? <= revision {
+        ensure!(Instant::now() < patience, "nothing is written any more");
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 fn are_taken_from_a_busy_cluster(version: Version, members: usize) -> Result<()> {
     let cluster = RealCluster::builder(version).members(members).start()?;
     let busy = Bulk {
@@ -98,13 +109,16 @@ fn are_taken_from_a_busy_cluster(version: Version, members: usize) -> Result<()>
     };
     cluster.bulk(&busy)?;
     let writer = cluster.write_in_background(&busy)?;
-    let done_with = AtomicI64::new(cluster.revision(0)?);
+    let done_with = AtomicI64::new(0);
     let stop = AtomicBool::new(false);
     let taken = thread::scope(|scope| -> Result<_> {
         let disturber = scope.spawn(|| disturb(&cluster, &done_with, &stop));
         let taken = (0..4)
             .map(|round| {
-                let taken = Taken::from_member(&cluster, round % members)?;
+                let member = round % members;
+                // What is compacted is not asked for: the next snapshot has to be a later one.
+                wait_until_beyond(&cluster, member, done_with.load(Ordering::Relaxed))?;
+                let taken = Taken::from_member(&cluster, member)?;
                 done_with.store(taken.report.revision.get(), Ordering::Relaxed);
                 Ok(taken)
             })
