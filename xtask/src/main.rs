@@ -1,5 +1,6 @@
 //! The chores of etcd-snap. One file a sub-command: its arguments and its `run`.
 
+mod bench;
 mod codegen;
 mod demo;
 mod etcd;
@@ -25,6 +26,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    Bench(bench::Arguments),
     Codegen(codegen::Arguments),
     Demo(demo::Arguments),
     Etcd(etcd::Arguments),
@@ -35,6 +37,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Codegen(arguments) => codegen::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),

@@ -1,0 +1,189 @@
+//! Who takes part, and how each is called.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use etcd_snap_testdata::cluster::{Cluster, Security};
+use etcd_snap_testdata::etcd::{Binaries, Version};
+
+use super::comparison::{Comparison, Contender, Role};
+use crate::test::{cargo, succeed};
+
+/// The executables.
+pub(super) struct Programs {
+    etcd_snap: PathBuf,
+    /// Of the newest minor.
+    etcdctl: PathBuf,
+    /// Of every minor that has one, newest first.
+    etcdutl: Vec<(Version, PathBuf)>,
+    /// Hashes a file and nothing else.
+    sha256: Vec<&'static str>,
+}
+
+impl Programs {
+    /// Builds our own as users get it, and gets etcd's.
+    pub(super) fn get() -> Result<Self> {
+        succeed(&mut cargo(&["build", "--release", "-p", "etcd-snap-cli"]))?;
+        let versions = [Version::V3_7, Version::V3_6, Version::V3_5];
+        let binaries = crate::etcd::get(&versions)?;
+        let etcdutl = |binaries: &Binaries| (binaries.version, binaries.offline_tool().to_owned());
+        Ok(Self {
+            etcd_snap: etcd_snap_testdata::target_folder().join("release/etcd-snap"),
+            etcdctl: binaries[0].etcdctl.clone(),
+            etcdutl: binaries.iter().map(etcdutl).collect(),
+            sha256: fastest_sha256(),
+        })
+    }
+
+    /// A snapshot of the cluster's first member.
+    pub(super) fn save(&self, cluster: &Cluster, work: &'static str) -> Comparison {
+        let contender = |name: String, role, program, verb: &[&str], file: &str| {
+            let file = cluster.folder().join(file);
+            let mut command = clean(program);
+            command
+                .args(verb)
+                .arg(&file)
+                .args(["--endpoints", cluster.endpoint(0)]);
+            if cluster.security() == Security::MutualTls {
+                let files = cluster.tls();
+                command.arg("--cacert").arg(&files.authority);
+                command.arg("--cert").arg(&files.client.certificate);
+                command.arg("--key").arg(&files.client.key);
+            }
+            Contender {
+                name,
+                role,
+                command,
+                makes: Some(file),
+            }
+        };
+        let theirs = format!("etcdctl {}", cluster.version());
+        Comparison {
+            work,
+            contenders: vec![
+                contender(
+                    own_name(),
+                    Role::Ours,
+                    &self.etcd_snap,
+                    &["save"],
+                    "ours.db",
+                ),
+                contender(
+                    theirs,
+                    Role::Tool,
+                    &self.etcdctl,
+                    &["snapshot", "save"],
+                    "theirs.db",
+                ),
+            ],
+        }
+    }
+
+    /// etcd's numbers of a snapshot. The limit is to read it.
+    pub(super) fn status(&self, snapshot: &Path) -> Comparison {
+        let mut contenders = self.offline(&["status"], snapshot);
+        contenders.push(limit("read it: cat", &["cat"], &[snapshot]));
+        Comparison {
+            work: "status",
+            contenders,
+        }
+    }
+
+    /// A proof that a snapshot is whole, which etcd has no program for. The limit is its digest.
+    pub(super) fn verify(&self, snapshot: &Path) -> Comparison {
+        let mut contenders = self.offline(&["verify"], snapshot);
+        contenders.retain(|contender| contender.role == Role::Ours);
+        let name = format!("hash it: {}", self.sha256.join(" "));
+        contenders.push(limit(&name, &self.sha256, &[snapshot]));
+        Comparison {
+            work: "verify",
+            contenders,
+        }
+    }
+
+    /// A data directory. The limit is to copy the database and bring it to the disk.
+    pub(super) fn restore(&self, snapshot: &Path, folder: &Path) -> Comparison {
+        let data_dir = folder.join("restored.etcd");
+        let mut contenders = self.offline(&["restore", "--data-dir"], snapshot);
+        for contender in &mut contenders {
+            contender.command.arg(&data_dir);
+            contender.makes = Some(data_dir.clone());
+        }
+        let copy = folder.join("copy.db");
+        let dd = ["dd", "bs=128K", "conv=fsync", "status=none"];
+        let mut limit = limit("copy and sync it: dd", &dd, &[]);
+        limit.command.arg(format!("if={}", snapshot.display()));
+        limit.command.arg(format!("of={}", copy.display()));
+        limit.makes = Some(copy);
+        contenders.push(limit);
+        Comparison {
+            work: "restore",
+            contenders,
+        }
+    }
+
+    /// etcd-snap and every etcdutl, with the same verb, which ends in an option that wants its value.
+    fn offline(&self, verb: &[&str], snapshot: &Path) -> Vec<Contender> {
+        let contender = |name, role, program: &Path, before: &[&str]| {
+            let mut command = clean(program);
+            command
+                .args(before)
+                .args(&verb[..1])
+                .arg(snapshot)
+                .args(&verb[1..]);
+            Contender {
+                name,
+                role,
+                command,
+                makes: None,
+            }
+        };
+        let theirs = self.etcdutl.iter().map(|(version, program)| {
+            contender(
+                format!("etcdutl {version}"),
+                Role::Tool,
+                program,
+                &["snapshot"],
+            )
+        });
+        let ours = contender(own_name(), Role::Ours, &self.etcd_snap, &[]);
+        std::iter::once(ours).chain(theirs).collect()
+    }
+}
+
+fn own_name() -> String {
+    "etcd-snap".to_owned()
+}
+
+fn limit(name: &str, words: &[&str], files: &[&Path]) -> Contender {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).args(files);
+    Contender {
+        name: name.to_owned(),
+        role: Role::Limit,
+        command,
+        makes: None,
+    }
+}
+
+/// Nothing in the environment steers the programs.
+fn clean(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ETCD") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// `sha256sum` does not use the processor's SHA instructions on every distribution; openssl does.
+fn fastest_sha256() -> Vec<&'static str> {
+    let openssl = Command::new("openssl").arg("version").output();
+    if openssl.is_ok_and(|output| output.status.success()) {
+        vec!["openssl", "dgst", "-sha256"]
+    } else {
+        vec!["sha256sum"]
+    }
+}
