@@ -28,6 +28,7 @@ mod process;
 pub mod relay;
 mod sample;
 
+pub use process::stoppable;
 pub use sample::{FULL, SEED, sample};
 
 /// The folder of this crate in the source tree, where the small files lie.

@@ -1,5 +1,6 @@
 //! Child processes that never outlive the test: killed on drop, and by the kernel when the test process itself dies.
 
+use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
+
+/// A program that signals end, even if the tests themselves were started with some of them ignored: by `nohup`, or in the
+/// background of a script.
+pub fn stoppable(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("/usr/bin/env");
+    command.arg("--default-signal=HUP,INT,TERM").arg(program);
+    command
+}
 
 /// A running program. Dropping it kills it and waits for its end.
 #[derive(Debug)]

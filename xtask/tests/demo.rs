@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 const BEFORE_EVERY_LINE: &str = "no real etcd|";
 
 fn demo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = etcd_snap_testdata::stoppable(env!("CARGO_BIN_EXE_xtask"));
     command
         .arg("demo")
         .args(arguments)

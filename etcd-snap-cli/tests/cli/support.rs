@@ -15,7 +15,7 @@ pub(crate) fn etcd_snap<A: AsRef<OsStr>>(
     directory: &Path,
     arguments: impl IntoIterator<Item = A>,
 ) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-snap"));
+    let mut command = etcd_snap_testdata::stoppable(env!("CARGO_BIN_EXE_etcd-snap"));
     command
         .args(arguments)
         .current_dir(directory)

@@ -20,7 +20,7 @@ const ETCD_SNAP: &str = env!("CARGO_BIN_EXE_etcd-snap");
 
 /// The command with nothing of the caller's environment.
 fn bare(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new(program);
+    let mut command = etcd_snap_testdata::stoppable(program);
     command.env_clear().stdin(Stdio::null());
     command
 }
