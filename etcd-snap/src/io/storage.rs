@@ -126,15 +126,67 @@ impl NewFile for DiskFile {
 
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
         #[cfg(any(target_os = "linux", target_os = "android"))]
-        match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, size_bytes) {
-            Ok(()) => return Ok(()),
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(e) => return Err(e.into()),
+        if allocate(&self.0, size_bytes)? {
+            return Ok(());
         }
         self.0.set_len(size_bytes)
     }
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
+    }
+}
+
+/// Allocates the blocks of a file; `false` where the filesystem cannot.
+///
+/// Filesystems notice that a file does not fit when they have given it all there is, and for that moment nobody else can
+/// write: an etcd server on the same disk dies of that. So the free space is asked for first; a filesystem that compresses,
+/// where it says little, allocates nothing either.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn allocate(file: &File, size_bytes: u64) -> io::Result<bool> {
+    const PROBE_BYTES: u64 = 1;
+    for bytes in [PROBE_BYTES.min(size_bytes), size_bytes] {
+        if bytes > free_bytes(file)? {
+            return Err(Errno::NOSPC.into());
+        }
+        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => {}
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(true)
+}
+
+/// What the user may still write to the filesystem of a file. Some that know no size say 0 of everything.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn free_bytes(file: &File) -> io::Result<u64> {
+    let filesystem = rustix::fs::fstatvfs(file)?;
+    Ok(match filesystem.f_blocks {
+        0 => u64::MAX,
+        _ => filesystem.f_bavail.saturating_mul(filesystem.f_frsize),
+    })
+}
+
+#[cfg(all(test, any(target_os = "linux", target_os = "android")))]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_fit_takes_no_space_from_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large");
+        let file = Disk.create_file(&path).unwrap();
+        let free = free_bytes(&File::open(&path).unwrap()).unwrap();
+        let error = file.reserve(free.saturating_add(1 << 30)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
+        let allocated = path.metadata().unwrap().blocks() * 512;
+        assert!(allocated <= 1 << 20, "{allocated} bytes were taken");
+
+        file.reserve(100_000).unwrap();
+        assert_eq!(path.metadata().unwrap().len(), 100_000);
+        assert!(path.metadata().unwrap().blocks() * 512 >= 100_000);
     }
 }
