@@ -9,5 +9,5 @@ mod storage;
 pub use read_at::ReadAt;
 #[cfg(feature = "stream")]
 pub(crate) use staging::directory_of;
-pub(crate) use staging::{Replace, StagedFile, StagedTree};
+pub(crate) use staging::{Replace, StagedFile, StagedTree, is_staged_name};
 pub(crate) use storage::{Disk, NewFile, Storage};

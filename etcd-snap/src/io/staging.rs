@@ -10,6 +10,12 @@ use std::sync::Arc;
 use super::{NewFile, Storage};
 use crate::{Error, Result};
 
+/// How names end that are staged.
+const FILE_SUFFIX: &str = "part";
+const TREE_SUFFIX: &str = "restoring";
+/// Hexadecimal digits in them.
+const RANDOM_LEN: usize = 16;
+
 /// What happens to a file that already has the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replace {
@@ -34,8 +40,9 @@ pub(crate) struct StagedFile {
 impl StagedFile {
     /// Makes an empty file in the directory of `target`, hidden and named after it.
     pub(crate) fn create(storage: Arc<dyn Storage>, target: &Path) -> Result<Self> {
-        let (staged, file) = with_fresh_name(target, "part", |staged| storage.create_file(staged))
-            .map_err(|e| Error::io("create a file beside", target, e))?;
+        let (staged, file) =
+            with_fresh_name(target, FILE_SUFFIX, |staged| storage.create_file(staged))
+                .map_err(|e| Error::io("create a file beside", target, e))?;
         Ok(Self {
             storage,
             file,
@@ -110,7 +117,7 @@ impl StagedTree {
     /// Makes an empty directory beside `target`, hidden and named after it.
     pub(crate) fn create(storage: Arc<dyn Storage>, target: &Path) -> Result<Self> {
         let (staged, ()) =
-            with_fresh_name(target, "restoring", |staged| storage.create_dir(staged))
+            with_fresh_name(target, TREE_SUFFIX, |staged| storage.create_dir(staged))
                 .map_err(|e| Error::io("create a directory beside", target, e))?;
         Ok(Self {
             storage,
@@ -201,6 +208,28 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
     }
 }
 
+/// Whether this is the name of something staged, `.NAME.0123456789abcdef.part` or the like: only a killed process leaves one.
+pub(crate) fn is_staged_name(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    [FILE_SUFFIX, TREE_SUFFIX].into_iter().any(|suffix| {
+        let rest = name
+            .strip_suffix(suffix.as_bytes())
+            .and_then(|rest| rest.strip_suffix(b"."));
+        let Some((stem, random)) =
+            rest.and_then(|rest| rest.split_at_checked(rest.len().checked_sub(RANDOM_LEN)?))
+        else {
+            return false;
+        };
+        let stem = stem
+            .strip_prefix(b".")
+            .and_then(|stem| stem.strip_suffix(b"."));
+        stem.is_some_and(|stem| !stem.is_empty())
+            && random
+                .iter()
+                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
 /// Names are random, so that two runs to one target do not meet; a name that is taken all the same is passed over.
 fn with_fresh_name<T>(
     target: &Path,
@@ -221,7 +250,7 @@ fn with_fresh_name<T>(
         let random = RandomState::new().hash_one(attempt);
         let mut staged = OsString::from(".");
         staged.push(OsString::from_vec(stem.to_vec()));
-        staged.push(format!(".{random:016x}.{suffix}"));
+        staged.push(format!(".{random:0width$x}.{suffix}", width = RANDOM_LEN));
         let staged = directory_of(target).join(staged);
         match create(&staged) {
             Ok(created) => return Ok((staged, created)),
@@ -229,6 +258,35 @@ fn with_fresh_name<T>(
                 attempt += 1;
             }
             Err(e) => return Err(e),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn staged_names_are_known_again_and_no_others() {
+        let made = |suffix| {
+            let target = Path::new("/x/the.name");
+            let (path, ()) = with_fresh_name(target, suffix, |_| Ok(())).unwrap();
+            path.file_name().unwrap().to_owned()
+        };
+        assert!(is_staged_name(&made(FILE_SUFFIX)));
+        assert!(is_staged_name(&made(TREE_SUFFIX)));
+        for other in [
+            "member",
+            ".part",
+            ".restoring",
+            ".name.part",
+            "name.0123456789abcdef.part",
+            ".name.0123456789abcdeg.part",
+            ".0123456789abcdef.part",
+            ".name.0123456789abcdef.parts",
+            ".name.0123456789ABCDEF.part",
+        ] {
+            assert!(!is_staged_name(OsStr::new(other)), "{other}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::MemberTarget;
-use crate::io::{NewFile, Replace, StagedFile, StagedTree, Storage};
+use crate::io::{NewFile, Replace, StagedFile, StagedTree, Storage, is_staged_name};
 use crate::raft::wal;
 use crate::{Error, ErrorKind, NewMember, Result};
 
@@ -76,9 +76,15 @@ impl<'a> Layout<'a> {
                 None => Wal::New(directory.join("wal")),
                 Some(wal_dir) => {
                     let wal_dir = resolve(wal_dir)?;
-                    if data_dir.starts_with(&wal_dir) || directory.starts_with(&wal_dir) {
+                    if directory.starts_with(&wal_dir) {
                         return Err(Error::invalid(format!(
                             "the WAL directory {} holds the data directory: choose one beside or below it",
+                            wal_dir.display()
+                        )));
+                    }
+                    if wal_dir.starts_with(directory.join("snap")) {
+                        return Err(Error::invalid(format!(
+                            "the WAL directory {} is where the database goes: choose another",
                             wal_dir.display()
                         )));
                     }
@@ -124,11 +130,16 @@ impl<'a> Layout<'a> {
     }
 
     fn require_apart(&self) -> Result<()> {
+        let meet = |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
         for (n, member) in self.members.iter().enumerate() {
             for other in self.members.iter().skip(n + 1) {
-                let same_data = member.directory.starts_with(&other.directory)
-                    || other.directory.starts_with(&member.directory);
-                if same_data || member.wal_dir() == other.wal_dir() {
+                let places =
+                    |member: &Member<'_>| [member.directory.clone(), member.wal_dir().to_owned()];
+                let theirs = places(other);
+                if places(member)
+                    .iter()
+                    .any(|ours| theirs.iter().any(|theirs| meet(ours, theirs)))
+                {
                     return Err(Error::invalid(format!(
                         "the members {:?} and {:?} would share a directory: give each its own",
                         member.target.name(),
@@ -240,7 +251,8 @@ enum Found {
     Empty,
 }
 
-/// Absent, or a directory with nothing in it but what a filesystem puts there.
+/// Absent, or a directory with nothing in it but what a filesystem puts there, or a restore that was killed: that is under a
+/// name of its own, and may just as well belong to one that is still at work.
 fn look(path: &Path, what: &str) -> Result<Found> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
@@ -260,13 +272,14 @@ fn look(path: &Path, what: &str) -> Result<Found> {
     };
     for entry in entries {
         let entry = entry.map_err(|e| Error::io(&format!("look into the {what}"), path, e))?;
-        if entry.file_name() != "lost+found" {
+        let name = entry.file_name();
+        if name != "lost+found" && !is_staged_name(&name) {
             return Err(Error::new(
                 ErrorKind::Occupied,
                 format!(
                     "the {what} {} is not empty ({:?} is in it): name another, or move the old one aside",
                     path.display(),
-                    entry.file_name()
+                    name
                 ),
             )
             .with_path(path));
@@ -290,21 +303,10 @@ fn topmost_absent(path: &Path) -> Result<PathBuf> {
 
 /// The path without `.`, `..` and symbolic links as far as it exists, so that two spellings of one place are the same.
 fn resolve(path: &Path) -> Result<PathBuf> {
-    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
-    if absolute
-        .components()
-        .any(|part| part == std::path::Component::ParentDir)
-    {
-        // What `..` means depends on links that may not exist yet.
-        if let Ok(resolved) = fs::canonicalize(&absolute) {
-            return Ok(resolved);
-        }
-        return Err(Error::invalid(format!(
-            "{} does not exist and has `..` in it: write it without",
-            path.display()
-        ))
-        .with_path(path));
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid("the path of a directory is empty: name one"));
     }
+    let absolute = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
     let mut rest = Vec::new();
     for ancestor in absolute.ancestors() {
         match fs::canonicalize(ancestor) {
@@ -316,7 +318,15 @@ fn resolve(path: &Path) -> Result<PathBuf> {
                 if fs::symlink_metadata(ancestor).is_ok() {
                     return Err(Error::io("follow the symbolic link", ancestor, e));
                 }
-                rest.extend(ancestor.file_name().map(ToOwned::to_owned));
+                // Where `..` leads to depends on what does not exist yet.
+                let Some(name) = ancestor.file_name() else {
+                    return Err(Error::invalid(format!(
+                        "{} goes up with `..` from a directory that does not exist: write it without",
+                        path.display()
+                    ))
+                    .with_path(path));
+                };
+                rest.push(name.to_owned());
             }
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
                 return Err(Error::new(

@@ -37,8 +37,9 @@ use layout::{Layout, Member, Staging};
 /// `InvalidInput` or `Occupied` before anything is written, where names, URLs or targets do not fit; `NoDigest`,
 /// `DigestMismatch` or `Damaged` where the snapshot is not proven; `NoSpace`, `AccessDenied`, `Io` where writing fails;
 /// `Cancelled` where the observer asked to stop. After any of them there is no member: what was staged is removed, an
-/// existing empty directory is empty again. Only a process that is killed leaves something: a hidden staging directory,
-/// ending in `.restoring`, which no later run minds.
+/// existing empty directory is empty again. Only a process that is killed leaves something: hidden names that end in
+/// `.restoring` or `.part`, beside the target or in the directory that was empty, which no later run minds and which may be
+/// removed; and, if it was killed between two of its last renames, some of the members or a WAL directory without its member.
 pub fn restore(
     snapshot: &Snapshot,
     cluster: &NewCluster,

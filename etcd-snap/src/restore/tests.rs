@@ -283,3 +283,190 @@ fn targets_that_do_not_fit_are_refused_before_anything_is_written() {
         assert_eq!(listing(root.path()), before);
     }
 }
+
+/// Asks to stop at the `n`th event.
+struct StopAt {
+    events: std::sync::atomic::AtomicUsize,
+    stop_at: usize,
+}
+
+impl crate::Observer for StopAt {
+    fn event(&self, _: &Event) -> std::ops::ControlFlow<()> {
+        let n = self
+            .events
+            .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        if n == self.stop_at {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
+    }
+}
+
+#[test]
+fn a_wish_to_stop_at_any_event_leaves_everything_as_it_was() {
+    for case in &CASES {
+        for stop_at in 0.. {
+            let root = prepare(case);
+            let before = listing(root.path());
+            let observer = Arc::new(StopAt {
+                events: 0.into(),
+                stop_at,
+            });
+            let options = RestoreOptions::default().with_observer(observer);
+            let targets = (case.targets)(root.path());
+            match restore(&snapshot(), &cluster(), &targets, &options) {
+                Ok(_) => {
+                    assert!(stop_at > 4, "{}: only {stop_at} events", case.name);
+                    break;
+                }
+                Err(e) => {
+                    assert_eq!(
+                        e.kind(),
+                        ErrorKind::Cancelled,
+                        "{}: {stop_at}: {e}",
+                        case.name
+                    );
+                    assert_eq!(listing(root.path()), before, "{}: {stop_at}", case.name);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn of_runs_to_one_target_at_a_time_one_makes_the_member_and_the_others_leave_nothing() {
+    for case in &CASES {
+        let reference = prepare(case);
+        restore_case(case, reference.path(), &real()).unwrap();
+        let root = prepare(case);
+        let start = std::sync::Barrier::new(3);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        restore_case(case, root.path(), &real())
+                    })
+                })
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        let (made, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+        assert_eq!(made.len(), 1, "{}: {refused:?}", case.name);
+        for error in refused.into_iter().filter_map(Result::err) {
+            assert_eq!(error.kind(), ErrorKind::Occupied, "{}: {error}", case.name);
+        }
+        assert_eq!(
+            listing(root.path()),
+            listing(reference.path()),
+            "{}",
+            case.name
+        );
+    }
+}
+
+#[test]
+fn what_a_killed_run_staged_inside_an_empty_directory_is_no_obstacle_to_the_next() {
+    for (step, case) in (0..12).flat_map(|step| [(step, &CASES[2]), (step, &CASES[4])]) {
+        let root = prepare(case);
+        let disk = FaultyDisk::new(step, Fault::Dead);
+        restore_case(case, root.path(), &faulty(&disk)).unwrap_err();
+        restore_case(case, root.path(), &real())
+            .unwrap_or_else(|e| panic!("{}: killed at {step}: {e}", case.name));
+    }
+}
+
+#[test]
+fn a_path_may_go_up_from_what_exists_but_not_from_what_does_not() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    fs::create_dir(path("here")).unwrap();
+    let go = |data_dir: PathBuf| {
+        let target = MemberTarget::new("m1", data_dir);
+        restore(
+            &snapshot(),
+            &cluster(),
+            &[target],
+            &RestoreOptions::default(),
+        )
+    };
+    let report = go(path("here/../new.etcd/")).unwrap();
+    let expected = root.path().canonicalize().unwrap().join("new.etcd");
+    assert_eq!(report.members[0].data_dir, expected);
+    assert!(expected.join("member/snap/db").exists());
+    for name in ["absent/../other", "absent/..", "absent/x/../../y"] {
+        let error = go(path(name)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{name}: {error}");
+    }
+    let error = go(PathBuf::new()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    assert!(!path("other").exists());
+}
+
+#[test]
+fn directories_within_each_other_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    fs::create_dir(path("empty")).unwrap();
+    let before = listing(root.path());
+    let m1 = |data: &str| MemberTarget::new("m1", path(data));
+    let m2 = |data: &str| MemberTarget::new("m2", path(data));
+    for targets in [
+        vec![m1("data").with_wal_dir(path("data"))],
+        vec![m1("data").with_wal_dir(path("data/member"))],
+        vec![m1("data").with_wal_dir(path("data/member/snap"))],
+        vec![m1("data").with_wal_dir(path("data/member/snap/db"))],
+        vec![m1("data").with_wal_dir(path("data/member/snap/db/wal"))],
+        vec![m1("data").with_wal_dir(path("empty")), m2("empty")],
+        vec![m1("data").with_wal_dir(path("empty")), m2("empty/m2")],
+        vec![m1("data").with_wal_dir(path("wal")), m2("wal/m2")],
+        vec![m1("data").with_wal_dir(path("m2/member/snap")), m2("m2")],
+        vec![
+            m1("data").with_wal_dir(path("wal")),
+            m2("m2").with_wal_dir(path("wal/m2")),
+        ],
+    ] {
+        let error = restore(
+            &snapshot(),
+            &cluster(),
+            &targets,
+            &RestoreOptions::default(),
+        )
+        .expect_err(&format!("{targets:?}"));
+        assert_eq!(
+            error.kind(),
+            ErrorKind::InvalidInput,
+            "{targets:?}: {error}"
+        );
+        assert_eq!(listing(root.path()), before, "{targets:?}");
+    }
+}
+
+#[test]
+fn directories_that_are_symbolic_links_get_the_member_behind_them() {
+    let root = tempfile::tempdir().unwrap();
+    let path = |name: &str| root.path().join(name);
+    for name in ["disk", "log", "volume"] {
+        fs::create_dir(path(name)).unwrap();
+        std::os::unix::fs::symlink(name, path(&format!("{name}-link"))).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", path("dangling")).unwrap();
+    let go = |target: MemberTarget| {
+        restore(
+            &snapshot(),
+            &cluster(),
+            &[target],
+            &RestoreOptions::default(),
+        )
+    };
+    go(MemberTarget::new("m1", path("disk-link")).with_wal_dir(path("log-link/"))).unwrap();
+    assert!(path("disk/member/snap/db").exists());
+    assert!(path("log").join(wal::FIRST_SEGMENT_NAME).exists());
+    go(MemberTarget::new("m1", path("volume-link/a/b"))).unwrap();
+    assert!(path("volume/a/b/member/wal").exists());
+    let before = listing(root.path());
+    go(MemberTarget::new("m1", path("dangling"))).unwrap_err();
+    go(MemberTarget::new("m1", path("dangling/data"))).unwrap_err();
+    assert_eq!(listing(root.path()), before);
+}
