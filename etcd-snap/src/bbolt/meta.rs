@@ -259,9 +259,9 @@ impl MetaPages {
         for (page, (meta, header)) in (0_u64..).zip(self.pages.iter().zip(&self.headers)) {
             let page = PageId::new(page);
             let offset = page.get().saturating_mul(u64::from(self.page_size));
-            // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other. But the
-            // page size of the first is believed before anything else is read.
-            let believed = page.get() == 0 && meta.as_ref().is_err_and(|refusal| !refusal.torn);
+            // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other. But bbolt
+            // uses one whose checksum is right, whatever its page size.
+            let believed = meta.as_ref().is_err_and(|refusal| !refusal.torn);
             if let Err(refusal) = meta {
                 let severity = if from_stream || believed {
                     Severity::Damaged
@@ -281,6 +281,16 @@ impl MetaPages {
                 let message = format!("the flags of the meta page are {:#x}", header.flags);
                 problems.push(Problem::damaged(ProblemCode::PageKind, message).at(page, offset));
             }
+        }
+        if let Some(current) = self.current()
+            && current.page_size != self.page_size
+        {
+            let message = format!(
+                "the newer meta page has pages of {} bytes, but the first says {}, which is what servers believe",
+                current.page_size, self.page_size
+            );
+            let problem = Problem::damaged(ProblemCode::Meta, message);
+            problems.push(problem.at(PageId::new(1), u64::from(self.page_size)));
         }
         if let ([Ok(first), Ok(second)], true) = (&self.pages, from_stream) {
             let expected = Meta {
