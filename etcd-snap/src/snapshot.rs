@@ -34,8 +34,8 @@ impl Snapshot {
     /// it is no bbolt database; `Damaged` where both meta pages are.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
-        let metadata = file.metadata().map_err(|e| Error::io("look at", path, e))?;
+        // Looked at before it is opened: a pipe would wait for its writer.
+        let metadata = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
         if !metadata.is_file() {
             let what = if metadata.is_dir() {
                 "a directory"
@@ -51,6 +51,7 @@ impl Snapshot {
             )
             .with_path(path));
         }
+        let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let mut snapshot = Self::from_source(path.display().to_string(), Arc::new(file))
             .map_err(|e| e.with_path(path))?;
         snapshot.path = Some(path.to_owned());
