@@ -59,7 +59,9 @@ impl Storage for Disk {
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(path)?;
-        fs::set_permissions(path, Permissions::from_mode(0o700))
+        fs::set_permissions(path, Permissions::from_mode(0o700)).inspect_err(|_| {
+            let _ = fs::remove_dir(path);
+        })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -93,7 +95,9 @@ impl Storage for Disk {
             }
         } else {
             fs::hard_link(from, to)?;
-            fs::remove_file(from)
+            fs::remove_file(from).inspect_err(|_| {
+                let _ = fs::remove_file(to);
+            })
         }
     }
 
@@ -149,7 +153,10 @@ fn allocate(file: &File, size_bytes: u64) -> io::Result<bool> {
         if bytes > free_bytes(file)? {
             return Err(Errno::NOSPC.into());
         }
-        match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        let allocated = rustix::io::retry_on_intr(|| {
+            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)
+        });
+        match allocated {
             Ok(()) => {}
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
             Err(e) => return Err(e.into()),
