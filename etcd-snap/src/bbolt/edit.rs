@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::image::{self, Branch, Leaf};
 use super::meta::Meta;
-use super::page::{ELEMENT_LEN, PageId, PageKind};
+use super::page::{PageId, PageKind};
 use super::pages::{LeafElement, PageError, PageView, Pages};
 use crate::io::NewFile;
 use crate::problem::ProblemCode;
@@ -63,10 +63,21 @@ impl<'a> Edit<'a> {
             Some(root) => small_tree(&self.pages(), root)?,
             None => self.inline(value)?,
         };
+        if elements.iter().any(|element| element.is_bucket) {
+            return Err(Error::damaged(format!(
+                "the database is damaged: a bucket is nested in {:?}, which etcd never does",
+                String::from_utf8_lossy(name)
+            )));
+        }
         Ok(elements
             .into_iter()
             .map(|leaf| (leaf.key, leaf.value))
             .collect())
+    }
+
+    /// Whether there is such a bucket.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.buckets.contains_key(name)
     }
 
     /// Replaces all that a bucket holds.
@@ -164,11 +175,14 @@ impl<'a> Edit<'a> {
             })
             .collect();
         let root = self.write(image::leaf(&elements))?;
+        let txid = self.meta.txid.checked_add(1).ok_or_else(|| {
+            Error::damaged("the database is damaged: its transaction id is the last there can be")
+        })?;
         let meta = Meta {
             root,
             freelist: None,
             high_water: PageId::new(self.next),
-            txid: self.meta.txid.saturating_add(1),
+            txid,
             ..self.meta
         };
         // Normal parity, so that the server's next commit replaces the older of the two.
@@ -279,9 +293,7 @@ fn small_tree(pages: &Pages<'_>, root: PageId) -> Result<Vec<Leaf>> {
         match view.kind() {
             PageKind::Leaf => leaves(&mut view, &mut elements, &mut bytes)?,
             PageKind::Branch if depth < DEEPEST_TREE => {
-                // Each page counts, so that a cycle comes to an end.
-                claim(&view, &mut bytes, view.len())?;
-                let children = branches(&mut view)?;
+                let children = branches(&mut view, &mut bytes)?;
                 let below = depth.saturating_add(1);
                 todo.extend(
                     children
@@ -319,6 +331,11 @@ fn leaves(view: &mut PageView<'_>, elements: &mut Vec<Leaf>, bytes: &mut u64) ->
         let element = view.leaf_element(index)?;
         claim(view, bytes, element.size())?;
         let key = view.leaf_key(&element)?.to_vec();
+        // What is read here is written anew in order: no check of the result would find what was wrong.
+        if elements.last().is_some_and(|last| last.key >= key) {
+            let message = format!("key {index} is not greater than the one before it");
+            return Err(view.damaged(ProblemCode::KeyOrder, message).into());
+        }
         let value = value(view, &element)?;
         elements.push(Leaf {
             key,
@@ -339,14 +356,14 @@ fn value(view: &mut PageView<'_>, element: &LeafElement) -> Result<Vec<u8>, Page
     Ok(value)
 }
 
-fn branches(view: &mut PageView<'_>) -> Result<Vec<Branch>> {
+/// The elements of a branch page. `bytes` counts them with those of the other pages that are held.
+fn branches(view: &mut PageView<'_>, bytes: &mut u64) -> Result<Vec<Branch>> {
     let mut branches = Vec::new();
-    let mut bytes = 0;
     for index in 0..view.count() {
         let element = view.branch_element(index)?;
-        claim(view, &mut bytes, ELEMENT_LEN)?;
+        // Each element counts, so that a cycle comes to an end.
+        claim(view, bytes, element.size())?;
         let key = view.branch_key(&element)?.to_vec();
-        claim(view, &mut bytes, key.len() as u64)?;
         branches.push(Branch {
             key,
             child: element.child,
@@ -362,9 +379,10 @@ fn branches(view: &mut PageView<'_>) -> Result<Vec<Branch>> {
 /// The branch pages from a root to its last leaf, and that leaf.
 fn right_edge<'a>(pages: &Pages<'a>, root: PageId) -> Result<(Vec<Vec<Branch>>, PageView<'a>)> {
     let mut path = Vec::new();
+    let mut bytes = 0;
     let mut view = pages.open(root)?;
     while view.kind() == PageKind::Branch && path.len() < DEEPEST_TREE {
-        let children = branches(&mut view)?;
+        let children = branches(&mut view, &mut bytes)?;
         let Some(last) = children.last().map(|branch| branch.child) else {
             break;
         };

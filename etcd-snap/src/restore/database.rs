@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Bump, RestoreOptions, findings};
 use crate::backend::{RevisionKey, bucket, meta_key};
-use crate::bbolt::{Edit, Records};
+use crate::bbolt::{Edit, Meta, Records};
 use crate::io::NewFile;
 use crate::membership::{ConfState, Member};
 use crate::observe::{Observer, Phase};
@@ -56,9 +56,16 @@ pub(super) fn build(
 ) -> Result<Restored> {
     let observer = options.observer.as_ref();
     let digest = copy(snapshot, options, file, path)?;
-    let snapshot_revision = edit(snapshot, cluster, options, file, path)?;
+    let (meta, snapshot_revision) = edit(snapshot, cluster, options, file, path)?;
 
     let built = Snapshot::from_source(snapshot.name(), Arc::new(Arc::clone(file)))?;
+    if *built.meta() != meta {
+        return Err(Error::damaged(format!(
+            "{} does not read back as it was written",
+            path.display()
+        ))
+        .with_path(path));
+    }
     let mut findings = findings();
     examine(&built, &mut findings, observer)?;
     findings.require_sound(snapshot.name())?;
@@ -137,15 +144,25 @@ fn copy(
     .with_detail("found", found.to_string()))
 }
 
-/// New members, raft's position, and the bump. Says which revision the snapshot had.
+/// New members, raft's position, and the bump. Gives the meta that now counts, and the revision that the snapshot had.
 fn edit(
     snapshot: &Snapshot,
     cluster: &NewCluster,
     options: &RestoreOptions,
     file: &Arc<dyn NewFile>,
     path: &Path,
-) -> Result<Revision> {
+) -> Result<(Meta, Revision)> {
     let mut edit = Edit::begin(file.as_ref(), path, *snapshot.meta())?;
+    // The edit would make them, and nothing would tell that they were lost.
+    for name in [bucket::KEY, bucket::META] {
+        if !edit.has(name) {
+            return Err(Error::damaged(format!(
+                "{} is damaged: the bucket {:?} is missing",
+                snapshot.name(),
+                String::from_utf8_lossy(name)
+            )));
+        }
+    }
 
     let member = |member: &NewMember| -> Result<_> {
         Ok((
@@ -192,14 +209,33 @@ fn edit(
         }
         None => Revision::default(),
     };
-    if let Some(bumped) = bumped(last, options.bump)? {
+    // Where all that was written last is compacted away, the store is ahead of its last record (`store.restore`).
+    let current = last.max(compacted(&settings)?);
+    if let Some(bumped) = bumped(current, options.bump)? {
         let key = RevisionKey::to_bytes(bumped, 0).to_vec();
         edit.append(bucket::KEY, key.clone(), Vec::new())?;
         settings.insert(meta_key::SCHEDULED_COMPACT.to_vec(), key);
     }
     edit.replace(bucket::META, settings)?;
-    edit.commit()?;
-    Ok(last)
+    Ok((edit.commit()?, last))
+}
+
+/// The revision that the store is compacted at, or will be at its next start; 0 without one.
+fn compacted(settings: &Records) -> Result<Revision> {
+    let mut greatest = Revision::default();
+    for name in [meta_key::FINISHED_COMPACT, meta_key::SCHEDULED_COMPACT] {
+        let Some(value) = settings.get(name) else {
+            continue;
+        };
+        let revision = RevisionKey::parse(value).map_err(|why| {
+            Error::damaged(format!(
+                "the database is damaged: {} {why}",
+                String::from_utf8_lossy(name)
+            ))
+        })?;
+        greatest = greatest.max(revision.main);
+    }
+    Ok(greatest)
 }
 
 /// The revision that the store is moved to, if any.
