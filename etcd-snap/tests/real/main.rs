@@ -4,6 +4,9 @@ mod access;
 mod alone;
 mod boots;
 mod broken;
+#[path = "../properties/databases.rs"]
+mod databases;
+mod edits;
 mod interop;
 mod live;
 mod pages;
