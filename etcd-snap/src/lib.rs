@@ -47,6 +47,7 @@ pub mod etcd_client;
 mod io;
 mod membership;
 mod observe;
+mod path_text;
 mod problem;
 mod raft;
 mod restore;

@@ -1,8 +1,13 @@
 //! Data directories from the command line.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
-use crate::support::Room;
+use crate::support::{Room, said};
 
 #[test]
 fn defaults_are_those_of_etcdutl() {
@@ -67,4 +72,54 @@ fn what_is_occupied_stays_as_it_is() {
         assert_eq!(fs::read(&precious).unwrap(), b"precious");
         fs::remove_dir_all(room.path().join(directory)).unwrap();
     }
+}
+
+/// A member's server refuses nothing and warns of other modes; its data is nobody else's business.
+#[test]
+fn all_that_is_made_is_for_its_owner_only_whatever_the_umask() {
+    for umask in ["0000", "0077", "0777"] {
+        let room = Room::new();
+        let command = room.command("restore good.db --data-dir above/data --wal-dir wal");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("umask {umask}; exec \"$@\""), "sh"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .current_dir(room.path());
+        said(&mut shell).code(0);
+        let mut seen = 0;
+        let mut todo = vec![room.path().join("above"), room.path().join("wal")];
+        while let Some(path) = todo.pop() {
+            let metadata = fs::metadata(&path).unwrap();
+            let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(
+                metadata.permissions().mode() & 0o7777,
+                expected,
+                "{umask}: {}",
+                path.display()
+            );
+            if metadata.is_dir() {
+                todo.extend(fs::read_dir(&path).unwrap().map(|e| e.unwrap().path()));
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, 8, "{umask}");
+    }
+}
+
+#[test]
+fn a_path_that_is_no_text_is_restored_to_and_reported() {
+    let room = Room::new();
+    let odd = OsStr::from_bytes(b"odd-\xFF");
+    for (form, directory) in [("json", "one"), ("simple", "two"), ("table", "three")] {
+        fs::create_dir(room.path().join(directory)).unwrap();
+        let data_dir = Path::new(directory).join(odd);
+        let mut command = room.command(&format!("restore good.db -w {form} --data-dir"));
+        let said = said(command.arg(&data_dir)).code(0);
+        assert!(said.stdout.contains("odd-"), "{said:?}");
+        assert!(room.path().join(data_dir).join("member").exists());
+    }
+    let copy = room.path().join(odd);
+    fs::copy(room.path().join("good.db"), &copy).unwrap();
+    said(room.command("verify -w json").arg(&copy)).code(0);
 }

@@ -15,6 +15,7 @@ pub struct RestoreReport {
     /// Of this report's form: 1.
     pub schema: u32,
     /// The snapshot file.
+    #[serde(serialize_with = "crate::path_text::serialize_option")]
     pub snapshot: Option<PathBuf>,
     /// The SHA-256 of its database; `None` where it was not compared.
     pub digest: Option<Digest>,
@@ -45,8 +46,10 @@ pub struct RestoredMember {
     /// Its id in the new cluster.
     pub member_id: MemberId,
     /// Where its data is, as an absolute path.
+    #[serde(serialize_with = "crate::path_text::serialize")]
     pub data_dir: PathBuf,
     /// Where its WAL is, as an absolute path.
+    #[serde(serialize_with = "crate::path_text::serialize")]
     pub wal_dir: PathBuf,
     /// Its peer URLs.
     pub peer_urls: Vec<String>,

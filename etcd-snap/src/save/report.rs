@@ -19,6 +19,7 @@ pub struct SaveReport {
     /// Of this report's form: 1.
     pub schema: u32,
     /// The file.
+    #[serde(serialize_with = "crate::path_text::serialize")]
     pub path: PathBuf,
     /// The endpoint that gave it; `None` where only a stream was given.
     pub endpoint: Option<String>,

@@ -89,6 +89,7 @@ pub struct VerifyReport {
     /// Of this report's form: 1.
     pub schema: u32,
     /// The file.
+    #[serde(serialize_with = "crate::path_text::serialize_option")]
     pub path: Option<PathBuf>,
     /// Bytes of the file.
     pub size_bytes: u64,
