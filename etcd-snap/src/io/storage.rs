@@ -124,8 +124,15 @@ impl ReadAt for DiskFile {
 }
 
 impl NewFile for DiskFile {
+    /// In pieces: Linux has been seen to take six times the processor time for the same bytes in writes of a megabyte.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        const PIECE: usize = 32 << 10;
+        let mut at = offset;
+        for piece in bytes.chunks(PIECE) {
+            self.0.write_all_at(piece, at)?;
+            at = at.saturating_add(piece.len() as u64);
+        }
+        Ok(())
     }
 
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
