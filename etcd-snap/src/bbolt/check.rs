@@ -5,7 +5,10 @@
 
 use super::meta::Meta;
 use super::page::{PageId, PageKind};
-use super::pages::{BranchElement, BucketRoot, LeafElement, PageError, PageView, Pages};
+use super::page_set::{Insert, PageSet};
+use super::pages::{BucketRoot, PageError, Pages};
+use super::view::{BranchElement, PageView};
+use super::visit::{Record, Visitor};
 use crate::Result;
 use crate::io::ReadAt;
 use crate::problem::{Problem, ProblemCode};
@@ -14,70 +17,6 @@ use crate::problem::{Problem, ProblemCode};
 const DEEPEST_TREE: usize = 64;
 /// etcd has buckets at the top only.
 const DEEPEST_BUCKET: usize = 8;
-
-/// Is told what the walk meets. An error of its own ends the walk.
-pub(crate) trait Visitor {
-    /// A bucket at the top begins; its records follow.
-    fn bucket(&mut self, name: &[u8]) -> Result<()>;
-    /// The bucket that began last is over.
-    fn bucket_end(&mut self);
-    /// A key of the bucket that began last, or of one nested in it.
-    fn record(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError>;
-    fn problem(&mut self, problem: Problem);
-    /// Another page has been walked: `done` of `total` at most.
-    fn progress(&mut self, done: u64, total: u64) -> Result<()>;
-}
-
-/// A key with its value.
-pub(crate) struct Record<'r, 'a> {
-    pub(crate) key: &'r [u8],
-    /// How deep the bucket is that holds it: 0 for one at the top.
-    pub(crate) nesting: usize,
-    pub(crate) page: PageId,
-    /// Where its element stands in the file.
-    pub(crate) offset: u64,
-    view: &'r mut PageView<'a>,
-    element: LeafElement,
-}
-
-impl Record<'_, '_> {
-    /// A bucket, not a value.
-    pub(crate) fn is_bucket(&self) -> bool {
-        self.element.is_bucket()
-    }
-
-    pub(crate) fn value_len(&self) -> u32 {
-        self.element.value_len()
-    }
-
-    /// A part of the value, at most [`Record::AT_ONCE`] bytes.
-    pub(crate) fn value_part(&mut self, from: u32, len: usize) -> Result<&[u8], PageError> {
-        self.view.value_part(&self.element, from, len)
-    }
-
-    /// The most bytes that [`Record::value_part`] gives.
-    pub(crate) const AT_ONCE: usize = PageView::AT_ONCE;
-
-    /// Calls `each` with the value from `from` to `to`, piece by piece.
-    pub(crate) fn value_pieces(
-        &mut self,
-        from: u32,
-        to: u32,
-        mut each: impl FnMut(&[u8]),
-    ) -> Result<(), PageError> {
-        let mut at = from;
-        while at < to {
-            let len = (to.saturating_sub(at) as usize).min(Self::AT_ONCE);
-            each(self.value_part(at, len)?);
-            at = at.saturating_add(len as u32);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn damaged(&self, code: ProblemCode, message: impl Into<String>) -> Problem {
-        Problem::damaged(code, message).at(self.page, self.offset)
-    }
-}
 
 /// Walks everything that `meta` leads to. What is wrong goes to the visitor; the rest is still walked.
 ///
@@ -560,65 +499,4 @@ fn hexadecimal(key: &[u8]) -> String {
         text.push('…');
     }
     text
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Insert {
-    New,
-    Again,
-    OutOfBounds,
-}
-
-/// A bit a page.
-struct PageSet {
-    words: Vec<u64>,
-    end: u64,
-}
-
-impl PageSet {
-    fn new(end: u64) -> Self {
-        let words = usize::try_from(end.div_ceil(64)).unwrap_or(usize::MAX);
-        Self {
-            words: vec![0; words],
-            end,
-        }
-    }
-
-    fn place(&self, page: PageId) -> Option<(usize, u64)> {
-        (page.get() < self.end).then(|| ((page.get() >> 6) as usize, 1 << (page.get() & 63)))
-    }
-
-    fn contains(&self, page: PageId) -> bool {
-        self.place(page)
-            .and_then(|(word, bit)| Some(self.words.get(word)? & bit != 0))
-            .unwrap_or(false)
-    }
-
-    fn insert(&mut self, page: PageId) -> Insert {
-        let Some((word, bit)) = self.place(page) else {
-            return Insert::OutOfBounds;
-        };
-        let Some(word) = self.words.get_mut(word) else {
-            return Insert::OutOfBounds;
-        };
-        if *word & bit != 0 {
-            return Insert::Again;
-        }
-        *word |= bit;
-        Insert::New
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_set_knows_its_bounds() {
-        let mut set = PageSet::new(65);
-        assert_eq!(set.insert(PageId::new(64)), Insert::New);
-        assert_eq!(set.insert(PageId::new(64)), Insert::Again);
-        assert_eq!(set.insert(PageId::new(65)), Insert::OutOfBounds);
-        assert!(set.contains(PageId::new(64)) && !set.contains(PageId::new(63)));
-    }
 }
