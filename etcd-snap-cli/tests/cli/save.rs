@@ -228,3 +228,19 @@ fn a_transfer_that_fails_leaves_nothing() {
         "SHA-256",
     );
 }
+
+#[test]
+fn without_an_authority_the_systems_are_asked() {
+    let ours = Authority::new("the company's").unwrap();
+    let identity = ours.issue(&Leaf::server()).unwrap();
+    let server = server().with_tls(&identity, None).unwrap().start().unwrap();
+    for (trusted, code) in [(ours, 0), (Authority::new("somebody else's").unwrap(), 4)] {
+        let room = Room::new();
+        let roots = room.put("roots.pem", trusted.certificate_pem().as_bytes());
+        let mut command = save(&room, &server.endpoint(), "");
+        let said = said(command.env("SSL_CERT_FILE", &roots)).code(code);
+        if code != 0 {
+            said.complains("signed by no authority of this system");
+        }
+    }
+}
