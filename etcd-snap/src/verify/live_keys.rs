@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Fingerprints held at a time: some 20 MiB.
-const MOST_FINGERPRINTS: usize = 1 << 19;
+/// Fingerprints held at a time: what a hash table of 2^19 places takes before it grows. That is 9 MiB.
+const MOST_FINGERPRINTS: usize = (1 << 19) / 8 * 7;
 
 /// A key, to those who only ask whether two are the same. Seeded anew in every run, so nobody can make two keys collide.
 pub(crate) struct Fingerprint<H: Hasher>(H, H);
@@ -89,16 +89,24 @@ impl LiveKeys {
 
     pub(crate) fn put<H: Hasher>(&mut self, key: &Fingerprint<H>) {
         let key = key.finish();
-        if !self.part.contains(key) {
+        if !self.part.contains(key) || (self.is_full() && self.live.contains(&key)) {
             return;
         }
-        self.live.insert(key);
-        while self.live.len() > self.most {
+        while self.is_full() {
             let [kept, put_off] = self.part.halves();
             self.put_off.push(put_off);
             self.part = kept;
             self.live.retain(|key| kept.contains(*key));
         }
+        if self.part.contains(key) {
+            self.live.insert(key);
+        }
+    }
+
+    /// The next insertion, be it of a key that is there, would double a table that is as large as it may get. Deleted keys
+    /// use up the room of a table too; at half of it or less they are cleared away instead.
+    fn is_full(&self) -> bool {
+        self.live.len() == self.live.capacity() && self.live.len() > self.most / 2
     }
 
     pub(crate) fn delete<H: Hasher>(&mut self, key: &Fingerprint<H>) {
@@ -154,5 +162,27 @@ mod tests {
             }
             prop_assert_eq!(live.count(), model.len() as u64);
         }
+    }
+
+    #[test]
+    fn the_table_never_outgrows_its_bound() {
+        const MOST: usize = (1 << 9) / 8 * 7;
+        let mut live = LiveKeys::with_bound(MOST);
+        for number in 0..100_000_u32 {
+            let fingerprint = |key: u32, live: &LiveKeys| {
+                let mut fingerprint = live.fingerprint();
+                fingerprint.update(&key.to_be_bytes());
+                fingerprint
+            };
+            live.put(&fingerprint(number, &live));
+            // Deleted and put again, in the middle of a table that is nearly full.
+            let older = number / 2;
+            live.delete(&fingerprint(older, &live));
+            if number % 3 == 0 {
+                live.put(&fingerprint(older, &live));
+            }
+            assert!(live.live.capacity() <= MOST);
+        }
+        assert!(live.next_round());
     }
 }
