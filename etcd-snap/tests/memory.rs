@@ -247,3 +247,22 @@ fn a_sparse_file_of_a_hundred_gigabytes_takes_megabytes() {
     let (peak, _) = status_of_sparse(&image);
     assert!(peak < 16 * MIB, "{peak} bytes");
 }
+
+#[test]
+fn a_file_with_a_hole_of_exabytes_is_refused() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut image = some_keys(4096).image();
+    image.set_metas(|meta| meta.high_water_mark = 1 << 50);
+    let source: Arc<dyn ReadAt> = Arc::new(Sparse {
+        head: image.unsealed(),
+        size: 1 << 62,
+    });
+    let peak = peak_of(|| {
+        let snapshot = Snapshot::from_source("the file", source).expect("opens");
+        let error = status(&snapshot).expect_err("nobody can look at so much");
+        assert_eq!(error.kind(), etcd_snap::ErrorKind::Unsupported, "{error}");
+    });
+    assert!(peak < MIB, "{peak} bytes");
+}

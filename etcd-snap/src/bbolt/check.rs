@@ -9,12 +9,14 @@ use super::page_set::{Insert, PageSet};
 use super::pages::{BucketRoot, PageError, Pages};
 use super::view::{BranchElement, PageView};
 use super::visit::{Record, Visitor};
-use crate::Result;
 use crate::io::ReadAt;
 use crate::problem::{Problem, ProblemCode};
+use crate::{Error, ErrorKind, Result};
 
 /// A tree of 4 KiB pages with two children a branch would pass a petabyte at this depth; a cycle would never end.
 const DEEPEST_TREE: usize = 64;
+/// 16 TiB of 4 KiB pages. A file with holes can claim any number, and every one takes two bits of memory.
+const MOST_PAGES: u64 = 1 << 32;
 /// etcd has buckets at the top only.
 const DEEPEST_BUCKET: usize = 8;
 
@@ -29,6 +31,15 @@ pub(crate) fn check(
     visitor: &mut dyn Visitor,
 ) -> Result<()> {
     let pages = Pages::new(source, meta, size_bytes);
+    if pages.end() > MOST_PAGES {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "the file holds {} pages, more than the {MOST_PAGES} that can be checked: is it mostly a hole?",
+                pages.end()
+            ),
+        ));
+    }
     let mut walk = Walk {
         pages,
         visitor,

@@ -56,7 +56,16 @@ pub(super) fn build(
 ) -> Result<Restored> {
     let observer = options.observer.as_ref();
     let digest = copy(snapshot, options, file, path)?;
-    let (meta, snapshot_revision) = edit(snapshot, cluster, options, file, path)?;
+    let (meta, snapshot_revision) = match edit(snapshot, cluster, options, file, path) {
+        Err(e) if e.kind() == ErrorKind::Damaged => {
+            // The edit stops at the first thing that it cannot use; the check names all that is wrong.
+            let mut found = findings();
+            examine(snapshot, &mut found, observer)?;
+            found.require_sound(snapshot.name())?;
+            return Err(e);
+        }
+        edited => edited?,
+    };
 
     let built = Snapshot::from_source(snapshot.name(), Arc::new(Arc::clone(file)))?;
     if *built.meta() != meta {
