@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
     let mut comparisons = Vec::new();
     let cluster = database::fill(&Load::of_mib(arguments.size_mib), folder.path())?;
-    cluster.save_with_etcdctl(0, &snapshot)?;
+    database::snapshot(&cluster, &snapshot)?;
     comparisons.push(
         programs
             .save(&cluster, "save, plain http")

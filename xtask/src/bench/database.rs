@@ -1,6 +1,8 @@
 //! A database that has lived: two sizes of values, keys written again, a compaction, and free pages that came of it.
 
-use std::path::Path;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use etcd_snap_testdata::cluster::{Bulk, Cluster, Security};
@@ -11,6 +13,9 @@ const SMALL_VALUE_BYTES: usize = 300;
 /// What a record takes of the file. bbolt puts two keys into a leaf at least, so two large values are three pages.
 const LARGE_RECORD_BYTES: u64 = 6144;
 const SMALL_RECORD_BYTES: u64 = 420;
+
+/// The harness gives every command a minute, which is little for some gigabytes.
+const NO_HURRY: &str = "--command-timeout=1h";
 
 /// How much is written.
 pub(super) struct Load {
@@ -53,13 +58,21 @@ pub(super) fn fill(load: &Load, folder: &Path) -> Result<Cluster> {
     for bulk in all {
         cluster.bulk(&part(bulk, 4))?;
     }
-    cluster.etcdctl(["compact", &cluster.revision(0)?.to_string(), "--physical"])?;
+    let revision = cluster.revision(0)?.to_string();
+    cluster.etcdctl(["compact", &revision, "--physical", NO_HURRY])?;
     // Some of the freed pages are used again, out of order.
     for bulk in all {
         cluster.bulk(&part(bulk, 16))?;
     }
     cluster.wait_for_storage_version()?;
     Ok(cluster)
+}
+
+/// Takes the snapshot that the offline work is about.
+pub(super) fn snapshot(cluster: &Cluster, path: &Path) -> Result<()> {
+    let arguments = ["snapshot", "save", NO_HURRY].map(OsStr::new);
+    cluster.etcdctl_at(0, arguments.into_iter().chain([path.as_os_str()]))?;
+    Ok(())
 }
 
 /// Starts a server on what was restored from a snapshot.
@@ -85,8 +98,8 @@ fn part(bulk: &Bulk, parts: usize) -> Bulk {
     }
 }
 
-fn folder_of(parent: &Path, name: &str) -> Result<std::path::PathBuf> {
+fn folder_of(parent: &Path, name: &str) -> Result<PathBuf> {
     let folder = parent.join(name);
-    std::fs::create_dir(&folder)?;
+    fs::create_dir(&folder)?;
     Ok(folder)
 }

@@ -4,7 +4,7 @@ use std::io::{Read as _, Seek as _};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use wait4::Wait4 as _;
 
 /// What one run of a program took.
@@ -35,11 +35,7 @@ pub(super) fn measure(command: &mut Command) -> Result<Cost> {
         let mut text = String::new();
         said.rewind()?;
         said.read_to_string(&mut text)?;
-        ensure!(
-            used.status.success(),
-            "{command:?} ended with {}:\n{text}",
-            used.status
-        );
+        bail!("{command:?} ended with {}:\n{text}", used.status);
     }
     Ok(Cost {
         wall,

@@ -111,7 +111,8 @@ impl Programs {
             contender.makes = Some(data_dir.clone());
         }
         let copy = folder.join("copy.db");
-        let dd = ["dd", "bs=128K", "conv=fsync", "status=none"];
+        // Larger pieces can be slower by far.
+        let dd = ["dd", "bs=64K", "conv=fsync", "status=none"];
         let mut limit = limit("copy and sync it: dd", &dd, &[]);
         limit.command.arg(format!("if={}", snapshot.display()));
         limit.command.arg(format!("of={}", copy.display()));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::comparison::{Measured, Outcome, Role};
+use super::measure::measure;
 
 /// A whole run.
 #[derive(Serialize)]
@@ -18,6 +20,8 @@ pub(super) struct Report {
     machine: Machine,
     snapshot_bytes: u64,
     rounds: u64,
+    /// What every peak is at least: see `Cost`.
+    least_peak_bytes: u64,
     works: Vec<Work>,
 }
 
@@ -53,6 +57,8 @@ struct Run {
 
 impl Report {
     pub(super) fn new(snapshot: &Path, rounds: u64, outcomes: Vec<Outcome>) -> Result<Self> {
+        // A program that has next to nothing of its own.
+        let least_peak_bytes = measure(&mut Command::new("true"))?.peak_bytes;
         Ok(Self {
             schema: 1,
             machine: Machine {
@@ -62,6 +68,7 @@ impl Report {
             },
             snapshot_bytes: snapshot.metadata()?.len(),
             rounds,
+            least_peak_bytes,
             works: outcomes
                 .into_iter()
                 .map(|outcome| Work {
@@ -139,11 +146,12 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "A snapshot of {} MiB, {} cores ({}), medians of {} runs. \"x\" is how many times what etcd-snap takes: above 1 it \
-             is better, below 1 worse.\n",
+             is better, below 1 worse. Peaks below {} MiB cannot be seen.\n",
             self.snapshot_bytes >> 20,
             self.machine.cores,
             self.machine.architecture,
-            self.rounds
+            self.rounds,
+            self.least_peak_bytes >> 20
         )?;
         let mut table = Table::new();
         table.load_style(presets::ASCII_MARKDOWN);
