@@ -16,6 +16,8 @@ pub(crate) struct KeyValueShape {
     pub(crate) lease: i64,
 }
 
+/// Field numbers have 29 bits.
+const TOO_LARGE: u64 = 1 << 29;
 const VARINT: u64 = 0;
 const FIXED_64: u64 = 1;
 const BYTES: u64 = 2;
@@ -59,7 +61,11 @@ impl KeyValueShape {
             let tag = varint!();
             let (field, kind) = (tag >> 3, tag & 7);
             match (field, kind) {
-                (0, _) => return Ok(Err("has a field with number 0".to_owned())),
+                (0 | TOO_LARGE.., _) => {
+                    return Ok(Err(format!(
+                        "has a field with the impossible number {field}"
+                    )));
+                }
                 (1 | 5, BYTES) => {
                     let size = varint!();
                     let end = u64::from(at).saturating_add(size);
@@ -172,6 +178,14 @@ mod tests {
             value: range(&shape.value),
             lease: shape.lease,
         })
+    }
+
+    #[test]
+    fn impossible_field_numbers_are_refused() {
+        let above_29_bits = [213, 128, 128, 128, 16, 0, 0, 0, 0];
+        assert!(shape(&above_29_bits).is_err());
+        assert!(shape(&[0x05, 0, 0, 0, 0]).is_err());
+        assert!(shape(&[0x7d, 0, 0, 0, 0]).is_ok());
     }
 
     proptest! {
