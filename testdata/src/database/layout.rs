@@ -2,7 +2,8 @@
 
 use super::random::Random;
 use super::{
-    BRANCH, Bucket, ELEMENT, Entry, FREELIST, HEADER, LEAF, META, NO_FREELIST, image::MetaFields,
+    BRANCH, Bucket, ELEMENT, Entry, FREELIST, HEADER, LEAF, META, NO_FREELIST,
+    meta_fields::MetaFields,
 };
 
 /// What the two metas say.

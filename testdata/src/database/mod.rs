@@ -21,13 +21,15 @@
 mod builder;
 mod image;
 mod layout;
+mod meta_fields;
 mod model;
 mod random;
 mod records;
 
 pub use builder::{Change, DatabaseBuilder};
-pub use image::{Image, MetaFields, Page, Place};
+pub use image::{Image, Page, Place};
 pub use layout::{FreeContent, Freelist, Inline, Shape};
+pub use meta_fields::MetaFields;
 pub use model::Model;
 pub use random::Random;
 pub use records::{
