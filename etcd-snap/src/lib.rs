@@ -44,6 +44,7 @@ mod digest;
 mod error;
 #[cfg(feature = "etcd-client")]
 pub mod etcd_client;
+mod hash_kv;
 mod io;
 mod membership;
 mod observe;
@@ -71,6 +72,7 @@ pub use bbolt::PageId;
 pub use client::{Cluster, Password, Tls, TlsBuilder};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
+pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
 pub use observe::{Event, Observer, Phase, Silent};

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use etcd_snap::{DigestCheck, ProblemCode, Snapshot, VerifyOptions, status, verify};
+use etcd_snap::{
+    DigestCheck, HashKvOptions, ProblemCode, Revision, Snapshot, VerifyOptions, hash_kv, status,
+    verify,
+};
 use etcd_snap_testdata::database::{Image, Random};
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::golden;
@@ -152,6 +155,32 @@ fn a_snapshot_cut_at_any_page_is_told() -> Result<()> {
             let codes = codes(file[..length].to_vec())?;
             let told = codes.is_none_or(|codes| codes.contains(&ProblemCode::FileTooShort));
             assert!(told, "{} of {length} bytes", path.display());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn hash_kv_is_what_the_servers_said() -> Result<()> {
+    for version in Version::ALL {
+        let snapshot = Snapshot::open(golden::snapshot(version))?;
+        let facts = golden::facts(version)?;
+        let answers = facts["hash_kv"].as_array().context("no hash_kv")?;
+        let newest = hash_kv(&snapshot, &HashKvOptions::default())?;
+        for answer in answers {
+            let number = |field: &str| answer[field].as_i64().context("no number");
+            let compact = Revision::new(number("compact_revision")?);
+            if Some(compact) != newest.compact_revision {
+                continue;
+            }
+            let options =
+                HashKvOptions::default().with_revision(Revision::new(number("revision")?));
+            let ours = hash_kv(&snapshot, &options)?;
+            assert_eq!(
+                i64::from(ours.hash),
+                number("hash")?,
+                "etcd {version}: {answer}"
+            );
         }
     }
     Ok(())
