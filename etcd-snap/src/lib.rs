@@ -86,7 +86,9 @@ pub use snapshot::Snapshot;
 pub use status::{Status, StatusOptions, status, status_with};
 #[cfg(feature = "stream")]
 pub use stream::Chunk;
-pub use verify::{Contents, DigestCheck, Proof, VerifyOptions, VerifyReport, verify};
+pub use verify::{
+    BucketContents, Contents, DigestCheck, LargeRecord, Proof, VerifyOptions, VerifyReport, verify,
+};
 
 /// Milliseconds since `started`, for reports.
 fn milliseconds(started: std::time::Instant) -> u64 {

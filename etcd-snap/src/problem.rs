@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::backend::RevisionKey;
 use crate::{Error, PageId};
 
 /// How bad a [`Problem`] is.
@@ -95,6 +96,12 @@ pub struct Problem {
     /// The bucket it is in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub bucket: Option<String>,
+    /// The pages that lead from the root page to that one, itself the last. Empty where no tree leads there.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub path: Vec<PageId>,
+    /// The key in its bucket: a revision like `1055.0`, text where it is printable, else hexadecimal digits behind `0x`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<String>,
     /// A sentence.
     pub message: String,
 }
@@ -107,6 +114,8 @@ impl Problem {
             page: None,
             offset: None,
             bucket: None,
+            path: Vec::new(),
+            key: None,
             message: message.into(),
         }
     }
@@ -120,6 +129,53 @@ impl Problem {
         self.page = Some(page);
         self.offset = Some(offset);
         self
+    }
+
+    /// The page is one of those in `trail`, or is led to by the last of them.
+    #[must_use]
+    pub(crate) fn under(mut self, trail: &[PageId]) -> Self {
+        let Some(page) = self
+            .page
+            .filter(|_| self.path.is_empty() && !trail.is_empty())
+        else {
+            return self;
+        };
+        let known = trail.iter().position(|on_the_way| *on_the_way == page);
+        let upto = known.map_or(trail.len(), |at| at.saturating_add(1));
+        self.path = trail.get(..upto).unwrap_or(trail).to_vec();
+        if known.is_none() {
+            self.path.push(page);
+        }
+        self
+    }
+
+    /// With a key of any bucket. Those of the `key` bucket are revisions (formats.md 2).
+    #[must_use]
+    pub(crate) fn with_key(mut self, key: &[u8]) -> Self {
+        self.key
+            .get_or_insert_with(|| match RevisionKey::parse(key) {
+                Ok(revision) => revision.to_string(),
+                Err(_) => key_text(key),
+            });
+        self
+    }
+}
+
+/// A key for people: text where it is printable, else hexadecimal digits behind `0x`; the first bytes of a long one.
+pub(crate) fn key_text(key: &[u8]) -> String {
+    use fmt::Write as _;
+    const SHOWN: usize = 256;
+    let shown = key.get(..SHOWN).unwrap_or(key);
+    let more = if shown.len() < key.len() { "…" } else { "" };
+    match std::str::from_utf8(shown) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("{text}{more}"),
+        _ => {
+            let mut text = "0x".to_owned();
+            shown.iter().for_each(|byte| {
+                let _ = write!(text, "{byte:02x}");
+            });
+            text + more
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{Observer, Silent};
-use crate::verify::{Findings, examine};
+use crate::verify::{Findings, Wants, look};
 use crate::{Result, Revision, Snapshot};
 
 /// The numbers that etcd itself prints of a snapshot (formats.md 4.1).
@@ -74,9 +74,9 @@ pub fn status(snapshot: &Snapshot) -> Result<Status> {
 pub fn status_with(snapshot: &Snapshot, options: &StatusOptions) -> Result<Status> {
     const PROBLEMS: usize = 100;
     let mut findings = Findings::new(PROBLEMS);
-    examine(snapshot, &mut findings, options.observer.as_ref())?;
+    let observer = options.observer.as_ref();
+    let contents = look(snapshot, Wants::default(), &mut findings, observer)?.contents;
     findings.require_sound(snapshot.name())?;
-    let contents = findings.contents();
     Ok(Status {
         schema: 1,
         hash: contents.hash,
@@ -84,6 +84,6 @@ pub fn status_with(snapshot: &Snapshot, options: &StatusOptions) -> Result<Statu
         total_records: contents.total_records,
         live_keys: contents.live_keys,
         total_size_bytes: contents.total_size_bytes,
-        storage_version: contents.storage_version.clone(),
+        storage_version: contents.storage_version,
     })
 }

@@ -26,6 +26,74 @@ const FIXED_32: u64 = 5;
 const LONGEST_VARINT: u32 = 10;
 
 impl KeyValueShape {
+    /// Reads the shape of a message that is in memory.
+    ///
+    /// # Errors
+    /// A phrase that continues "the value ...".
+    pub(crate) fn of(message: &[u8]) -> Result<Self, String> {
+        if let Some(shape) = Self::as_written(message) {
+            return Ok(shape);
+        }
+        let len = u32::try_from(message.len()).map_err(|_| "has 4 GiB or more".to_owned())?;
+        let parsed = Self::parse(len, |at, n| {
+            let mut part = [0; LONGEST_VARINT as usize];
+            let bytes = message.get(at as usize..).unwrap_or_default();
+            part.iter_mut()
+                .zip(bytes.iter().take(n))
+                .for_each(|(to, from)| *to = *from);
+            Ok::<_, std::convert::Infallible>(part)
+        });
+        match parsed {
+            Ok(shape) => shape,
+            Err(never) => match never {},
+        }
+    }
+
+    /// The form in which etcd writes every message: each field once at most, in the order of their numbers. `None` for all
+    /// others, whatever they are.
+    fn as_written(message: &[u8]) -> Option<Self> {
+        let mut shape = Self::default();
+        let mut rest = message;
+        let field = |rest: &mut &[u8], tag: u8| -> Option<Option<u64>> {
+            let Some((first, behind)) = rest.split_first().filter(|(first, _)| **first == tag)
+            else {
+                return Some(None);
+            };
+            let _ = first;
+            let (number, used) = match behind {
+                [small @ 0..=0x7F, ..] => (u64::from(*small), 1),
+                _ => {
+                    let n = behind.len().min(LONGEST_VARINT as usize);
+                    let (number, used) = parse_varint(behind.get(..n)?)?;
+                    (number, used as usize)
+                }
+            };
+            *rest = behind.get(used..)?;
+            Some(Some(number))
+        };
+        let bytes = |rest: &mut &[u8], len: u64| -> Option<Range<u32>> {
+            let len = usize::try_from(len).ok()?;
+            let start = message.len().checked_sub(rest.len())?;
+            *rest = rest.get(len..)?;
+            let end = start.checked_add(len)?;
+            Some(u32::try_from(start).ok()?..u32::try_from(end).ok()?)
+        };
+        const fn tag(number: u8, kind: u64) -> u8 {
+            number << 3 | kind as u8
+        }
+        if let Some(len) = field(&mut rest, tag(1, BYTES))? {
+            shape.key = bytes(&mut rest, len)?;
+        }
+        shape.create_revision = field(&mut rest, tag(2, VARINT))?.unwrap_or_default() as i64;
+        shape.mod_revision = field(&mut rest, tag(3, VARINT))?.unwrap_or_default() as i64;
+        shape.version = field(&mut rest, tag(4, VARINT))?.unwrap_or_default() as i64;
+        if let Some(len) = field(&mut rest, tag(5, BYTES))? {
+            shape.value = bytes(&mut rest, len)?;
+        }
+        shape.lease = field(&mut rest, tag(6, VARINT))?.unwrap_or_default() as i64;
+        rest.is_empty().then_some(shape)
+    }
+
     /// Reads the shape of a message of `len` bytes. `part` gives bytes of it: from where, and how many (10 at most, and never
     /// over the end).
     ///
@@ -195,6 +263,28 @@ mod tests {
         ) {
             let message = KeyValue { key, create_revision, mod_revision, version, value, lease };
             prop_assert_eq!(decode(&message.encode_to_vec()), Ok(message));
+        }
+
+        #[test]
+        fn in_memory_it_is_the_same(bytes in proptest::collection::vec(prop_oneof![0_u8..64, any::<u8>()], 0..40)) {
+            let piecewise = KeyValueShape::parse(bytes.len() as u32, |at, n| {
+                let mut part = [0; 10];
+                part[..n].copy_from_slice(&bytes[at as usize..][..n]);
+                Ok::<_, ()>(part)
+            });
+            prop_assert_eq!(KeyValueShape::of(&bytes), piecewise.unwrap());
+        }
+
+        #[test]
+        fn what_etcd_writes_is_read_in_memory(
+            key: Vec<u8>, create_revision: i64, mod_revision: i64, version: i64, value: Vec<u8>, lease: i64,
+        ) {
+            let bytes = KeyValue { key: key.clone(), create_revision, mod_revision, version, value: value.clone(), lease }.encode_to_vec();
+            let shape = KeyValueShape::as_written(&bytes).unwrap();
+            let at = |range: Range<u32>| &bytes[range.start as usize..range.end as usize];
+            prop_assert_eq!((at(shape.key), at(shape.value)), (key.as_slice(), value.as_slice()));
+            prop_assert_eq!((shape.create_revision, shape.mod_revision), (create_revision, mod_revision));
+            prop_assert_eq!((shape.version, shape.lease), (version, lease));
         }
 
         #[test]

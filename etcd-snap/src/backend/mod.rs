@@ -8,7 +8,7 @@ mod revision;
 pub(crate) use entries::{Alarm, AuthRole, AuthUser, Lease};
 pub(crate) use key_value::KeyValueShape;
 pub use revision::Revision;
-pub(crate) use revision::RevisionKey;
+pub(crate) use revision::{PackedRevision, RevisionKey};
 
 /// The buckets of an etcd database, by name.
 pub(crate) mod bucket {

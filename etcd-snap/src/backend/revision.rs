@@ -104,6 +104,18 @@ impl RevisionKey {
         })
     }
 
+    /// The same order in 64 bits: `None` beyond revision 2^43, which the largest bump of a restore does not reach by chance, or
+    /// 2^20 changes in one transaction.
+    pub(crate) fn packed(self) -> Option<PackedRevision> {
+        let main = u64::try_from(self.main.0)
+            .ok()
+            .filter(|main| *main >> 43 == 0)?;
+        let sub = u64::try_from(self.sub).ok().filter(|sub| *sub >> 20 == 0)?;
+        Some(PackedRevision(
+            main << 21 | sub << 1 | u64::from(self.tombstone),
+        ))
+    }
+
     /// The 17 bytes of a change that is not a delete.
     pub(crate) fn to_bytes(main: Revision, sub: i64) -> [u8; Self::LEN] {
         let mut bytes = [Self::SEPARATOR; Self::LEN];
@@ -115,6 +127,43 @@ impl RevisionKey {
             .chain(sub.to_be_bytes());
         bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
         bytes
+    }
+}
+
+/// A [`RevisionKey`] in 64 bits, in the same order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PackedRevision(u64);
+
+impl PackedRevision {
+    /// The last change that a revision can have.
+    pub(crate) fn last_of(revision: Revision) -> Option<Self> {
+        let last = RevisionKey {
+            main: revision,
+            sub: (1 << 20) - 1,
+            tombstone: true,
+        };
+        last.packed()
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn main(self) -> Revision {
+        Revision((self.0 >> 21) as i64)
+    }
+
+    pub(crate) fn is_tombstone(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    /// Whether it is another change, and a later one.
+    pub(crate) fn is_after(self, other: Self) -> bool {
+        self.0 >> 1 > other.0 >> 1
     }
 }
 

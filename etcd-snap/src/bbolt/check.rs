@@ -3,12 +3,13 @@
 //!
 //! Memory: two bits a page of the file, and a page for each level of the tree.
 
+use super::frame::Frame;
 use super::meta::Meta;
 use super::page::{PageId, PageKind};
-use super::page_set::{Insert, PageSet};
 use super::pages::{BucketRoot, PageError, Pages};
+use super::usage::Usage;
 use super::view::{BranchElement, PageView};
-use super::visit::{Record, Visitor};
+use super::visit::{Follow, Record, Visitor};
 use crate::io::ReadAt;
 use crate::problem::{Problem, ProblemCode};
 use crate::{Error, ErrorKind, Result};
@@ -20,7 +21,8 @@ const MOST_PAGES: u64 = 1 << 32;
 /// etcd has buckets at the top only.
 const DEEPEST_BUCKET: usize = 8;
 
-/// Walks everything that `meta` leads to. What is wrong goes to the visitor; the rest is still walked.
+/// Walks everything that `meta` leads to. What is wrong goes to the visitor; the rest is still walked. Of a bucket that the
+/// visitor wants to follow by branches only, the leaves are left to it; [`check_unreachable`] comes when it has seen them.
 ///
 /// # Errors
 /// Where the source cannot be read, or the visitor asks to stop.
@@ -29,7 +31,7 @@ pub(crate) fn check(
     meta: &Meta,
     size_bytes: u64,
     visitor: &mut dyn Visitor,
-) -> Result<()> {
+) -> Result<Usage> {
     let pages = Pages::new(source, meta, size_bytes);
     if pages.end() > MOST_PAGES {
         return Err(Error::new(
@@ -43,8 +45,8 @@ pub(crate) fn check(
     let mut walk = Walk {
         pages,
         visitor,
-        reachable: PageSet::new(pages.end()),
-        free: None,
+        usage: Usage::new(&pages),
+        trail: Vec::new(),
         walked: 0,
     };
     let freelist_pages = match meta.freelist {
@@ -56,116 +58,37 @@ pub(crate) fn check(
     if let Some((first, count)) = freelist_pages {
         walk.mark(first, count);
     }
-    walk.tree(meta.root, 0)?;
-    walk.unreachable();
-    Ok(())
+    walk.tree(meta.root, 0, Follow::Records)?;
+    Ok(walk.usage)
+}
+
+/// The last of bbolt's rules, when every page that is in use has been seen: with a persisted freelist the others are in it.
+pub(crate) fn check_unreachable(
+    source: &dyn ReadAt,
+    meta: &Meta,
+    size_bytes: u64,
+    usage: &Usage,
+    report: &mut dyn FnMut(Problem),
+) {
+    usage.unreachable(&Pages::new(source, meta, size_bytes), report);
 }
 
 struct Walk<'a, 'v> {
     pages: Pages<'a>,
     visitor: &'v mut dyn Visitor,
-    reachable: PageSet,
-    /// The persisted freelist. Without one, what is not reachable is free.
-    free: Option<PageSet>,
+    usage: Usage,
+    /// From the root to the page in view, through all buckets.
+    trail: Vec<PageId>,
     walked: u64,
-}
-
-/// A page of the path from the root, and the keys that bound what may stand below it.
-struct Frame<'a> {
-    view: PageView<'a>,
-    next: u16,
-    /// No key below may be smaller.
-    least: Option<Vec<u8>>,
-    /// Every key below must be smaller.
-    bound: Option<Vec<u8>>,
-    /// The greatest key met so far below this page.
-    greatest: Option<Vec<u8>>,
-    /// Bytes of the page that the elements so far have claimed. Honest elements do not overlap, so that the work for a
-    /// page stays within its size.
-    claimed: u64,
-    /// Where the keys and values of the elements so far end.
-    bodies_end: u64,
-    /// An element began before that, which has been said.
-    overlapping: bool,
-    inline: bool,
-}
-
-impl<'a> Frame<'a> {
-    fn new(view: PageView<'a>) -> Self {
-        Self {
-            view,
-            next: 0,
-            least: None,
-            bound: None,
-            greatest: None,
-            claimed: 0,
-            bodies_end: 0,
-            overlapping: false,
-            inline: false,
-        }
-    }
-
-    /// Accounts for the bytes of an element. `Err`: there is no point in looking at the rest of the page.
-    fn claim(&mut self, index: u16, bytes: u64) -> Result<(), PageError> {
-        self.claimed = self.claimed.saturating_add(bytes);
-        if self.claimed <= self.view.len() {
-            return Ok(());
-        }
-        let message = format!("element {index} shares bytes with the elements before it");
-        Err(self.view.damaged(ProblemCode::Element, message).into())
-    }
-
-    /// bbolt writes keys and values in the order of their elements (`WriteInodeToPage`), so one that begins before the end of
-    /// the one before has a wrong position or size, or that one has. Said once a page: one wrong size can make many of them.
-    fn overlap(&mut self, index: u16, start: u64, end: u64) -> Option<Problem> {
-        let first = start < self.bodies_end && !self.overlapping;
-        self.overlapping |= first;
-        self.bodies_end = self.bodies_end.max(end);
-        first.then(|| {
-            let message = format!("element {index} begins before the one in front of it ends");
-            Problem::damaged(ProblemCode::Element, message)
-                .at(self.view.id(), self.view.element_offset(index))
-        })
-    }
 }
 
 impl<'a> Walk<'a, '_> {
     /// Reads the freelist. `Some`: the pages that it takes itself.
     fn freelist(&mut self, id: PageId) -> Result<Option<(PageId, u64)>> {
-        let mut free = PageSet::new(self.pages.end());
-        let mut odd = Vec::new();
-        let mut odd_more = 0_u64;
-        let taken = self.pages.freelist(id, |page, offset| {
-            let what = match free.insert(page) {
-                Insert::New => return,
-                Insert::Again => "twice",
-                Insert::OutOfBounds => "although it does not exist",
-            };
-            if odd.len() < 1000 {
-                odd.push(
-                    Problem::damaged(
-                        ProblemCode::Freelist,
-                        format!("the freelist names page {page} {what}"),
-                    )
-                    .at(id, offset),
-                );
-            } else {
-                odd_more = odd_more.saturating_add(1);
-            }
-        });
-        odd.into_iter()
-            .for_each(|problem| self.visitor.problem(problem));
-        if odd_more > 0 {
-            let message = format!("the freelist names {odd_more} more pages wrongly");
-            self.visitor.problem(
-                Problem::damaged(ProblemCode::Freelist, message).at(id, self.pages.offset(id)),
-            );
-        }
-        match taken {
-            Ok(taken) => {
-                self.free = Some(free);
-                Ok(Some((id, taken)))
-            }
+        let visitor = &mut *self.visitor;
+        let mut report = |problem| visitor.problem(problem);
+        match self.usage.read_freelist(&self.pages, id, &mut report) {
+            Ok(taken) => Ok(Some((id, taken))),
             Err(e) => {
                 self.note(e)?;
                 Ok(None)
@@ -173,12 +96,17 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
+    /// A problem of the page in view, or of one that it leads to.
+    fn problem(&mut self, problem: Problem) {
+        self.visitor.problem(problem.under(&self.trail));
+    }
+
     /// Damage becomes a problem and the walk goes on; any other failure ends it.
     fn note(&mut self, error: PageError) -> Result<()> {
         match error {
             PageError::Failed(error) => Err(error),
             PageError::Damaged(problem) => {
-                self.visitor.problem(*problem);
+                self.problem(*problem);
                 Ok(())
             }
         }
@@ -186,31 +114,9 @@ impl<'a> Walk<'a, '_> {
 
     /// Marks the pages as in use; says whether all of them are so for the first time.
     fn mark(&mut self, id: PageId, count: u64) -> bool {
-        let mut first_time = true;
-        for n in 0..count {
-            let page = PageId::new(id.get().saturating_add(n));
-            let offset = self.pages.offset(page);
-            if self.reachable.insert(page) == Insert::Again {
-                first_time = false;
-                self.visitor.problem(
-                    Problem::damaged(
-                        ProblemCode::PageMultipleReferences,
-                        "more than one place refers to this page",
-                    )
-                    .at(page, offset),
-                );
-            }
-            if self.free.as_ref().is_some_and(|free| free.contains(page)) {
-                self.visitor.problem(
-                    Problem::damaged(
-                        ProblemCode::PageReachableAndFree,
-                        "the page is in use and on the freelist",
-                    )
-                    .at(page, offset),
-                );
-            }
-        }
-        first_time
+        let (visitor, trail) = (&mut *self.visitor, &self.trail);
+        let mut report = |problem: Problem| visitor.problem(problem.under(trail));
+        self.usage.mark(&self.pages, id, count, &mut report)
     }
 
     /// Opens a page of a tree and accounts for it. `None`: it cannot be walked, and that has been said.
@@ -219,7 +125,7 @@ impl<'a> Walk<'a, '_> {
             Ok(view) => view,
             Err(e) => {
                 // In use all the same, although nobody can say for how many pages.
-                let _ = self.reachable.insert(id);
+                self.usage.touch(id);
                 self.note(e)?;
                 return Ok(None);
             }
@@ -229,9 +135,8 @@ impl<'a> Walk<'a, '_> {
                 "a {} page stands where a branch or a leaf belongs",
                 view.kind()
             );
-            let _ = self.reachable.insert(id);
-            self.visitor
-                .problem(view.damaged(ProblemCode::PageKind, message));
+            self.usage.touch(id);
+            self.problem(view.damaged(ProblemCode::PageKind, message));
             return Ok(None);
         }
         // Walking a shared page again would let a small file keep us busy for ever.
@@ -239,15 +144,20 @@ impl<'a> Walk<'a, '_> {
             return Ok(None);
         }
         self.walked = self.walked.saturating_add(view.page_count());
+        self.visitor.page(view.kind(), view.page_count());
         self.visitor.progress(self.walked, self.pages.end())?;
         Ok(Some(view))
     }
 
-    fn tree(&mut self, root: PageId, nesting: usize) -> Result<()> {
+    fn tree(&mut self, root: PageId, nesting: usize, follow: Follow) -> Result<()> {
         let Some(view) = self.enter(root)? else {
             return Ok(());
         };
+        let above = self.trail.len();
+        self.trail.push(root);
         let mut path = vec![Frame::new(view)];
+        // Set by the leaf at the left edge; in a tree that bbolt wrote all the others are as deep.
+        let mut leaf_depth = None;
         while let Some(frame) = path.last_mut() {
             if frame.view.kind() == PageKind::Leaf {
                 self.leaf(frame, nesting)?;
@@ -258,9 +168,15 @@ impl<'a> Walk<'a, '_> {
                 if path.len() >= DEEPEST_TREE {
                     let message = format!("the tree is more than {DEEPEST_TREE} pages deep");
                     let offset = self.pages.offset(child);
-                    self.visitor
-                        .problem(Problem::damaged(ProblemCode::Depth, message).at(child, offset));
+                    self.problem(Problem::damaged(ProblemCode::Depth, message).at(child, offset));
+                } else if follow == Follow::Branches
+                    && self.is_leaf(child, path.len(), &mut leaf_depth)?
+                {
+                    if self.mark(child, 1) {
+                        self.visitor.leaf(child, &least, bound.as_deref());
+                    }
                 } else if let Some(view) = self.enter(child)? {
+                    self.trail.push(child);
                     path.push(Frame {
                         least: Some(least),
                         bound,
@@ -272,16 +188,37 @@ impl<'a> Walk<'a, '_> {
                 let problem = frame
                     .view
                     .damaged(ProblemCode::Element, "a branch page without children");
-                self.visitor.problem(problem);
+                self.problem(problem);
             }
             let done = path.pop();
+            self.trail.pop();
             if let (Some(parent), Some(greatest)) =
                 (path.last_mut(), done.and_then(|done| done.greatest))
             {
                 parent.greatest = Some(greatest);
             }
         }
+        self.trail.truncate(above);
         Ok(())
+    }
+
+    /// Whether a child at this depth is a leaf, without reading it if another one of that depth has been looked at. Who reads
+    /// the leaves later finds out where this was wrong.
+    fn is_leaf(
+        &mut self,
+        child: PageId,
+        depth: usize,
+        leaf_depth: &mut Option<usize>,
+    ) -> Result<bool> {
+        if leaf_depth.is_none() {
+            match self.pages.open(child) {
+                Ok(view) if view.kind() == PageKind::Leaf => *leaf_depth = Some(depth),
+                // It is entered next, and judged there.
+                Ok(_) | Err(PageError::Damaged(_)) => {}
+                Err(PageError::Failed(error)) => return Err(error),
+            }
+        }
+        Ok(*leaf_depth == Some(depth))
     }
 
     /// The next child of a branch with the keys that bound it. `None`: this child cannot be reached.
@@ -333,7 +270,7 @@ impl<'a> Walk<'a, '_> {
         }
         let (start, end) = element.extent();
         if let Some(problem) = frame.overlap(index, start, end) {
-            self.visitor.problem(problem);
+            self.problem(problem);
         }
         let key = frame.view.branch_key(&element)?.to_vec();
         Ok((element, key))
@@ -364,14 +301,15 @@ impl<'a> Walk<'a, '_> {
         frame.claim(index, element.size())?;
         let (start, end) = element.extent();
         if let Some(problem) = frame.overlap(index, start, end) {
-            self.visitor.problem(problem);
+            self.problem(problem);
         }
         let key = frame.view.leaf_key(&element)?.to_vec();
         self.order(frame, index, &key);
         let (page, offset) = (frame.view.id(), frame.view.element_offset(index));
         let at_top = nesting == 0;
+        let mut follow = Follow::Records;
         let result = if at_top && element.is_bucket() {
-            self.visitor.bucket(&key)?;
+            follow = self.visitor.bucket(&key)?;
             Ok(())
         } else if at_top {
             let message = format!(
@@ -387,6 +325,7 @@ impl<'a> Walk<'a, '_> {
                 nesting: nesting.saturating_sub(1),
                 page,
                 offset,
+                path: &self.trail,
                 view: &mut frame.view,
                 element,
             })
@@ -412,18 +351,17 @@ impl<'a> Walk<'a, '_> {
                             element.value_len(),
                             BucketRoot::HEADER_LEN
                         );
-                        self.visitor.problem(
+                        self.problem(
                             Problem::damaged(ProblemCode::Bucket, message).at(page, offset),
                         );
                     }
-                    self.tree(root, nesting.saturating_add(1))?;
+                    self.tree(root, nesting.saturating_add(1), follow)?;
                 }
                 BucketRoot::Inline { page, offset, len } => {
                     let view = self.pages.open_inline(page, offset, len)?;
                     if view.header_id() != PageId::new(0) || view.page_count() != 1 {
                         let message = "the header of an inline bucket names a page";
-                        self.visitor
-                            .problem(view.damaged(ProblemCode::Bucket, message));
+                        self.problem(view.damaged(ProblemCode::Bucket, message));
                     }
                     let mut frame = Frame {
                         inline: true,
@@ -438,18 +376,15 @@ impl<'a> Walk<'a, '_> {
 
     /// The rules of bbolt's `verifyKeyOrder`.
     fn order(&mut self, frame: &Frame<'_>, index: u16, key: &[u8]) {
+        let (page, offset) = (frame.view.id(), frame.view.element_offset(index));
         let mut wrong = |what: &str, other: &[u8]| {
-            self.visitor.problem(
-                Problem::damaged(
-                    ProblemCode::KeyOrder,
-                    format!(
-                        "key {index} ({}) {what} ({})",
-                        hexadecimal(key),
-                        hexadecimal(other)
-                    ),
-                )
-                .at(frame.view.id(), frame.view.element_offset(index)),
+            let message = format!(
+                "key {index} ({}) {what} ({})",
+                hexadecimal(key),
+                hexadecimal(other)
             );
+            let problem = Problem::damaged(ProblemCode::KeyOrder, message).at(page, offset);
+            self.problem(problem.with_key(key));
         };
         match &frame.greatest {
             Some(greatest) if greatest.as_slice() == key => {
@@ -470,30 +405,6 @@ impl<'a> Walk<'a, '_> {
                 "is not smaller than the next separator in the page above",
                 bound,
             );
-        }
-    }
-
-    /// With a persisted freelist every page is in use or free; each run that is neither is one problem.
-    fn unreachable(&mut self) {
-        let Some(free) = &self.free else { return };
-        let mut run: Option<(u64, u64)> = None;
-        let end = self.pages.end();
-        for n in 0..=end {
-            let page = PageId::new(n);
-            if n < end && !self.reachable.contains(page) && !free.contains(page) {
-                run = Some((run.map_or(n, |(first, _)| first), n));
-            } else if let Some((first, last)) = run.take() {
-                let message = if first == last {
-                    "the page is neither in use nor on the freelist".to_owned()
-                } else {
-                    format!("the pages from here to {last} are neither in use nor on the freelist")
-                };
-                let first = PageId::new(first);
-                self.visitor.problem(
-                    Problem::damaged(ProblemCode::PageUnreachable, message)
-                        .at(first, self.pages.offset(first)),
-                );
-            }
         }
     }
 }

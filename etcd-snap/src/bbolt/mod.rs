@@ -3,17 +3,29 @@
 
 mod check;
 mod edit;
+mod find;
+mod frame;
 mod image;
+mod leaf_page;
+mod leaves;
 mod meta;
 mod page;
 mod page_set;
 mod pages;
+mod sweep;
+mod usage;
 mod view;
 mod visit;
 
-pub(crate) use check::check;
+pub(crate) use check::{check, check_unreachable};
 pub(crate) use edit::{Edit, Records};
+pub(crate) use find::Lookup;
+pub(crate) use leaf_page::LeafPage;
+pub(crate) use leaves::Leaves;
 pub(crate) use meta::{Meta, MetaPages};
 pub use page::PageId;
+pub(crate) use page::PageKind;
 pub(crate) use pages::PageError;
-pub(crate) use visit::{Record, Visitor};
+pub(crate) use sweep::{Sweep, Swept};
+pub(crate) use usage::Usage;
+pub(crate) use visit::{Follow, Record, Visitor};

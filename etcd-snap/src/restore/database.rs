@@ -12,7 +12,7 @@ use crate::io::NewFile;
 use crate::membership::{ConfState, Member};
 use crate::observe::{Observer, Phase};
 use crate::raft::{FIRST_TERM, wal};
-use crate::verify::{Contents, examine, examine_metas, read_in_order};
+use crate::verify::{Contents, Wants, examine_metas, look, read_in_order};
 use crate::{Digest, Error, ErrorKind, NewCluster, NewMember, Result, Revision, Snapshot};
 
 /// Upstream adds the bump without looking; beyond this bound later additions could overflow.
@@ -60,7 +60,7 @@ pub(super) fn build(
         Err(e) if e.kind() == ErrorKind::Damaged => {
             // The edit stops at the first thing that it cannot use; the check names all that is wrong.
             let mut found = findings();
-            examine(snapshot, &mut found, observer)?;
+            look(snapshot, Wants::default(), &mut found, observer)?;
             found.require_sound(snapshot.name())?;
             return Err(e);
         }
@@ -76,7 +76,7 @@ pub(super) fn build(
         .with_path(path));
     }
     let mut findings = findings();
-    examine(&built, &mut findings, observer)?;
+    let looked = look(&built, Wants::default(), &mut findings, observer)?;
     findings.require_sound(snapshot.name())?;
     file.sync().map_err(|e| Error::io("sync", path, e))?;
     Ok(Restored {
@@ -84,7 +84,7 @@ pub(super) fn build(
         size_bytes: built.size_bytes(),
         digest,
         snapshot_revision,
-        contents: findings.into_parts().0,
+        contents: looked.contents,
     })
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::options::SaveOptions;
 use crate::io::{NewFile, ReadAt, StagedFile};
 use crate::observe::{Event, Observer};
-use crate::verify::{Contents, Findings, examine};
+use crate::verify::{Contents, Findings, Wants, look};
 use crate::{Digest, Error, ErrorKind, Result, Snapshot};
 
 /// Buffers under way. With a megabyte each, this and the HTTP/2 windows bound the memory of a save.
@@ -191,10 +191,9 @@ impl Work {
         let source: Arc<dyn ReadAt> = Arc::clone(&self.file) as _;
         let snapshot = Snapshot::from_source(self.name.clone(), source)?;
         let mut findings = Findings::new(PROBLEMS);
-        examine(&snapshot, &mut findings, &self.observer)?;
+        let looked = look(&snapshot, Wants::default(), &mut findings, &self.observer)?;
         findings.require_sound(&self.name)?;
-        let (contents, ..) = findings.into_parts();
-        Ok(contents)
+        Ok(looked.contents)
     }
 }
 

@@ -1,9 +1,6 @@
 //! What a walk over a snapshot finds: problems up to a bound, and the contents.
 
-use crate::bbolt;
-use crate::observe::{Event, Observer, Phase, tell};
-use crate::verify::records::Records;
-use crate::verify::{Contents, DigestCheck};
+use crate::verify::DigestCheck;
 use crate::{Error, ErrorKind, Problem, ProblemCode, Result, Severity, Snapshot};
 
 /// Collects problems: damage before the rest, up to a bound.
@@ -12,7 +9,6 @@ pub(crate) struct Findings {
     max_problems: usize,
     problems: Vec<Problem>,
     more_problems: u64,
-    contents: Contents,
 }
 
 impl Findings {
@@ -21,7 +17,6 @@ impl Findings {
             max_problems,
             problems: Vec::new(),
             more_problems: 0,
-            contents: Contents::default(),
         }
     }
 
@@ -44,12 +39,35 @@ impl Findings {
         }
     }
 
-    pub(crate) fn contents(&self) -> &Contents {
-        &self.contents
+    /// A problem that is listed before all others.
+    pub(crate) fn first(&mut self, problem: Problem) {
+        self.problems.insert(0, problem);
+        if self.problems.len() > self.max_problems.max(1) {
+            // What goes is counted, and damage stays: the first one is.
+            self.problems.pop();
+            self.more_problems = self.more_problems.saturating_add(1);
+        }
     }
 
-    pub(crate) fn into_parts(self) -> (Contents, Vec<Problem>, u64) {
-        (self.contents, self.problems, self.more_problems)
+    pub(crate) fn max_problems(&self) -> usize {
+        self.max_problems
+    }
+
+    /// The worst so far.
+    pub(crate) fn worst(&self) -> Option<Severity> {
+        self.problems.iter().map(|problem| problem.severity).max()
+    }
+
+    /// Adds these to others.
+    pub(crate) fn give_to(self, others: &mut Self) {
+        for problem in self.problems {
+            others.problem(problem);
+        }
+        others.more_problems = others.more_problems.saturating_add(self.more_problems);
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Problem>, u64) {
+        (self.problems, self.more_problems)
     }
 
     /// # Errors
@@ -104,50 +122,6 @@ pub(crate) fn examine_metas(snapshot: &Snapshot, findings: &mut Findings) {
             )
         });
     }
-}
-
-/// Checks meta pages, page tree and records; what the snapshot holds is in the findings then.
-pub(crate) fn examine(
-    snapshot: &Snapshot,
-    findings: &mut Findings,
-    observer: &dyn Observer,
-) -> Result<()> {
-    tell(observer, &Event::Started(Phase::Check))?;
-    examine_metas(snapshot, findings);
-    let meta = snapshot.meta();
-    let page_size = u64::from(meta.page_size);
-    let progress = |done: u64, total: u64| {
-        tell(
-            observer,
-            &Event::Progress {
-                phase: Phase::Check,
-                done_bytes: done.saturating_mul(page_size),
-                total_bytes: total.saturating_mul(page_size),
-            },
-        )
-    };
-    let mut contents = {
-        let mut records = Records::new(|problem| findings.problem(problem), &progress);
-        bbolt::check(
-            snapshot.source().as_ref(),
-            meta,
-            snapshot.database_bytes(),
-            &mut records,
-        )?;
-        // Keys that did not fit the bound of memory are counted in further rounds.
-        while records.begin_recount() {
-            bbolt::check(
-                snapshot.source().as_ref(),
-                meta,
-                snapshot.database_bytes(),
-                &mut records,
-            )?;
-        }
-        records.finish()
-    };
-    contents.total_size_bytes = meta.size_bytes();
-    findings.contents = contents;
-    Ok(())
 }
 
 pub(crate) fn damage(

@@ -1,21 +1,35 @@
 //! Is a snapshot whole? Digest, meta pages, page tree and every record.
 
+mod at;
+mod changes;
+mod contents;
+mod crc_join;
+mod entries;
+mod fast;
 mod findings;
-mod live_keys;
+mod fingerprint;
+mod key_leaf;
+mod leases;
+mod look;
+mod once;
 mod records;
+mod rounds;
+mod touched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-pub(crate) use findings::{Findings, examine, examine_metas};
+pub(crate) use at::{Asked, At};
+pub use contents::{BucketContents, Contents, LargeRecord};
+pub(crate) use findings::{Findings, examine_metas};
+pub(crate) use look::{Wants, look};
 
 use crate::io::ReadAt;
 use crate::observe::{Event, Observer, Phase, Silent, tell};
-use crate::{Digest, Error, ErrorKind, Problem, ProblemCode, Result, Revision, Severity, Snapshot};
+use crate::{Digest, Error, ErrorKind, Problem, ProblemCode, Result, Severity, Snapshot};
 
 /// How to verify.
 #[derive(Clone)]
@@ -107,36 +121,6 @@ pub struct VerifyReport {
     pub duration_ms: u64,
 }
 
-/// What a database holds, counted while it was walked. Of a damaged one: what could be read of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Contents {
-    /// The CRC-32C that `etcdutl snapshot status` prints: over names, keys and values of all buckets.
-    pub hash: u32,
-    /// Main revision of the last record: the store's revision.
-    pub revision: Revision,
-    /// Everything before it was compacted away, or is to be at the next start. `None`: never compacted.
-    pub compact_revision: Option<Revision>,
-    /// Records in all buckets together: the "total keys" of etcd 3.4 and 3.5.
-    pub total_records: u64,
-    /// User keys that are not deleted: the "total keys" since etcd 3.6.
-    pub live_keys: u64,
-    /// Bytes of the database up to its high-water mark: the "total size".
-    pub total_size_bytes: u64,
-    /// Since etcd 3.6, for example `3.6.0`.
-    pub storage_version: Option<String>,
-    /// The version that the whole cluster had, for example `3.5.0`.
-    pub cluster_version: Option<String>,
-    /// Members of the cluster that the snapshot is from.
-    pub members: u64,
-    /// Leases, expired or not.
-    pub leases: u64,
-    /// Alarms in force, each as `NOSPACE of member 8e9e05c52164694d`.
-    pub alarms: Vec<String>,
-    /// Whether users must log in.
-    pub auth_enabled: bool,
-}
-
 impl VerifyReport {
     /// No damage was found. Says nothing of the digest: a raw copy of a database has none.
     #[must_use]
@@ -204,53 +188,42 @@ pub fn verify(snapshot: &Snapshot, options: &VerifyOptions) -> Result<VerifyRepo
     let started = Instant::now();
     let observer = options.observer.as_ref();
 
-    let digest = check_digest(snapshot, observer)?;
     let mut findings = Findings::new(options.max_problems);
+    let wants = Wants {
+        digest: true,
+        ..Wants::default()
+    };
+    let looked = look(snapshot, wants, &mut findings, observer)?;
+    let digest = compare(snapshot.digest(), looked.digest)?;
     if let DigestCheck::Mismatch { expected, found } = digest {
-        findings.problem(Problem::damaged(
+        findings.first(Problem::damaged(
             ProblemCode::DigestMismatch,
             format!("the bytes are not the ones that were saved: their SHA-256 is {found}, the digest at the end says {expected}"),
         ));
     }
-    examine(snapshot, &mut findings, observer)?;
 
-    let (contents, problems, more_problems) = findings.into_parts();
+    let (problems, more_problems) = findings.into_parts();
     Ok(VerifyReport {
         schema: 1,
         path: snapshot.path().map(ToOwned::to_owned),
         size_bytes: snapshot.size_bytes(),
         page_size_bytes: snapshot.page_size_bytes(),
         digest,
-        contents,
+        contents: looked.contents,
         problems,
         more_problems,
         duration_ms: crate::milliseconds(started),
     })
 }
 
-fn check_digest(snapshot: &Snapshot, observer: &dyn Observer) -> Result<DigestCheck> {
-    let found = hash(snapshot.source().as_ref(), snapshot, observer)?;
-    Ok(match snapshot.digest() {
+/// `found` was asked for, so it is there.
+fn compare(expected: Option<Digest>, found: Option<Digest>) -> Result<DigestCheck> {
+    let found = found.ok_or_else(|| Error::new(ErrorKind::Io, "the digest was not computed"))?;
+    Ok(match expected {
         None => DigestCheck::Missing { found },
         Some(digest) if digest == found => DigestCheck::Matches { digest },
         Some(expected) => DigestCheck::Mismatch { expected, found },
     })
-}
-
-fn hash(source: &dyn ReadAt, snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
-    let mut hasher = Sha256::new();
-    read_in_order(
-        source,
-        snapshot.database_bytes(),
-        snapshot.name(),
-        Phase::Digest,
-        observer,
-        |_, bytes| {
-            hasher.update(bytes);
-            Ok(())
-        },
-    )?;
-    Ok(Digest::new(hasher.finalize().into()))
 }
 
 /// One phase: reads `total_bytes` from the front in pieces of a megabyte, and tells of it.

@@ -1,0 +1,436 @@
+//! A sound database in one pass, in the order of the file.
+//!
+//! The branches of the `key` bucket, a hundredth of the file, give the order of its leaves and the keys that bound each one. So
+//! every leaf can be judged where it lies, by any thread. It gives one CRC; joined in the order of the tree they are the hashes.
+//!
+//! Which records count for HashKV, and which keys live, is known without a set of all keys: a finished compaction leaves one
+//! record of a key, so that below it only keys which were touched since have a newer one. They are in the last leaves, which
+//! are read first. That each key comes once below the compaction is checked, not believed.
+
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::Contents;
+use super::at::{At, Compactions};
+use super::contents::Largest;
+use super::crc_join::Joiner;
+use super::findings::Findings;
+use super::fingerprint::Fingerprints;
+use super::key_leaf::{Known, Tally, judge};
+use super::look::{Looked, Wants, check, check_unreachable};
+use super::once::Once;
+use super::records::{Deferred, Records, Walked};
+use super::touched::Touched;
+use crate::backend::{PackedRevision, RevisionKey, bucket};
+use crate::bbolt::{Leaves, Sweep, Swept, Usage};
+use crate::observe::{Event, Observer, Phase, tell};
+use crate::{Digest, HashKv, Result, Revision, Severity, Snapshot};
+
+/// For tables that grow with the file, together: what is left of 64 MiB beside blocks, buffers and the program.
+const MOST_TABLE_BYTES: u64 = 44 << 20;
+/// What a key in [`Touched`] takes, at worst while its table grows.
+const TOUCHED_KEY_BYTES: u64 = 48;
+const MOST_THREADS: usize = 4;
+
+/// What came of it.
+pub(super) enum Fast {
+    Sound(Looked),
+    /// Something is odd, or too large. The digest is there if the whole file was read.
+    LookCloser {
+        digest: Option<Digest>,
+    },
+}
+
+const LOOK_CLOSER: Result<Fast> = Ok(Fast::LookCloser { digest: None });
+
+pub(super) fn look(
+    snapshot: &Snapshot,
+    wants: Wants,
+    findings: &mut Findings,
+    observer: &dyn Observer,
+) -> Result<Fast> {
+    let file = File::of(snapshot, observer);
+    let Some(mut memory) =
+        MOST_TABLE_BYTES.checked_sub(file.end.saturating_mul(Leaves::BYTES_PER_PAGE))
+    else {
+        return LOOK_CLOSER;
+    };
+    let compactions = Compactions::read(snapshot)?;
+    let mut survey = Findings::new(findings.max_problems());
+    let Some((walked, deferred, usage)) = file.survey(wants, compactions, &mut survey)? else {
+        return LOOK_CLOSER;
+    };
+    let leaves = &deferred.leaves;
+    let Some(last) = file.last_revision(leaves)? else {
+        return LOOK_CLOSER;
+    };
+    let at = wants.hash_kv.at(compactions, last)?;
+
+    let fingerprints = Fingerprints::new();
+    let most_touched = memory / 2 / TOUCHED_KEY_BYTES;
+    let touched = file.touched(leaves, compactions, at, &fingerprints, most_touched)?;
+    let Some(touched) = touched else {
+        return LOOK_CLOSER;
+    };
+    memory = memory.saturating_sub(touched.len().saturating_mul(TOUCHED_KEY_BYTES));
+
+    let hashes = Hashes::new(leaves.len());
+    let known = Known {
+        snapshot,
+        leaves,
+        at,
+        finished: compactions.finished,
+        fingerprints: &fingerprints,
+        touched: &touched,
+        // Keys are not counted yet; leaves are full enough of them that these are not too few.
+        once: compactions
+            .finished
+            .map(|_| Once::new(file.most_keys(leaves), memory)),
+    };
+    let (tallies, digest) = match file.judge(&known, &hashes, &usage, wants.digest)? {
+        (Swept::Sound(tallies), digest) => (tallies, digest),
+        (Swept::Odd, digest) => return Ok(Fast::LookCloser { digest }),
+    };
+
+    let mut unreachable = false;
+    check_unreachable(snapshot, &usage, &mut |_| unreachable = true);
+    let Some(tally) = Tally::sum(tallies) else {
+        return Ok(Fast::LookCloser { digest });
+    };
+    let live = tally.live_below.saturating_add(touched.live());
+    // Without any live key obsolete records count after all.
+    let needs_all = live == 0 && tally.left_out;
+    if unreachable || needs_all || tally.last != Some(last) {
+        return Ok(Fast::LookCloser { digest });
+    }
+    survey.give_to(findings);
+    let contents = sum_up(
+        walked.contents,
+        walked.largest,
+        &deferred,
+        &hashes,
+        tally,
+        at,
+        live,
+    );
+    Ok(Fast::Sound(Looked {
+        contents: Contents {
+            revision: last,
+            free_pages: usage.free(),
+            ..contents
+        },
+        digest,
+    }))
+}
+
+/// The file that is looked at.
+struct File<'a> {
+    snapshot: &'a Snapshot,
+    observer: &'a dyn Observer,
+    page_size: u64,
+    /// One past the last page that there is.
+    end: u64,
+}
+
+impl<'a> File<'a> {
+    fn of(snapshot: &'a Snapshot, observer: &'a dyn Observer) -> Self {
+        let meta = snapshot.meta();
+        let page_size = u64::from(meta.page_size);
+        let there = snapshot.database_bytes().checked_div(page_size);
+        Self {
+            snapshot,
+            observer,
+            page_size,
+            end: meta.high_water.get().min(there.unwrap_or_default()),
+        }
+    }
+
+    fn tell(&self, done_bytes: u64, total_bytes: u64) -> Result<()> {
+        let event = Event::Progress {
+            phase: Phase::Check,
+            done_bytes: done_bytes.min(total_bytes),
+            total_bytes,
+        };
+        tell(self.observer, &event)
+    }
+
+    /// Everything but the leaves of the `key` bucket. `None`: odd, or there are none below a branch.
+    fn survey(
+        &self,
+        wants: Wants,
+        compactions: Compactions,
+        survey: &mut Findings,
+    ) -> Result<Option<(Walked, Deferred, Usage)>> {
+        let Some(leaves) = Leaves::new(self.end) else {
+            return Ok(None);
+        };
+        let at = At {
+            revision: wants.hash_kv.revision.unwrap_or_default(),
+            compact_revision: compactions.compact_revision(),
+        };
+        let bytes = self.end.saturating_mul(self.page_size);
+        let progress = |_, _| self.tell(0, bytes);
+        let records = Records::new(
+            self.snapshot,
+            at,
+            |problem| survey.problem(problem),
+            &progress,
+        )?;
+        let mut records = records.deferring(leaves);
+        let usage = check(self.snapshot, &mut records)?;
+        let mut walked = records.finish();
+        let sound = survey.worst() < Some(Severity::Damaged);
+        let deferred = walked
+            .deferred
+            .take()
+            .filter(|deferred| sound && deferred.is_plain && deferred.leaves.len() > 0);
+        Ok(deferred.map(|deferred| (walked, deferred, usage)))
+    }
+
+    fn sweep<'s>(
+        &'s self,
+        leaves: &'s Leaves,
+        progress: &'s (dyn Fn(u64) -> Result<()> + Sync),
+    ) -> Sweep<'s> {
+        Sweep {
+            source: self.snapshot.source().as_ref(),
+            name: self.snapshot.name(),
+            page_size: self.page_size,
+            end: self.end,
+            leaves,
+            from: 0,
+            usage: None,
+            progress,
+        }
+    }
+
+    /// The main revision of the last record. `None`: odd.
+    fn last_revision(&self, leaves: &Leaves) -> Result<Option<Revision>> {
+        let progress = |_| self.tell(0, self.end.saturating_mul(self.page_size));
+        let sweep = Sweep {
+            from: leaves.len().saturating_sub(1),
+            ..self.sweep(leaves, &progress)
+        };
+        let swept = sweep.run(
+            1,
+            || None,
+            |last, _, page| {
+                let record = page.records().last().flatten();
+                *last = record.and_then(|record| RevisionKey::parse(record.key).ok());
+                last.is_some()
+            },
+        )?;
+        Ok(match swept {
+            Swept::Sound(last) => last.into_iter().flatten().next().map(|last| last.main),
+            Swept::Odd => None,
+        })
+    }
+
+    /// The keys that were touched between the finished compaction and the revision of the hash. `None`: odd, or too many.
+    fn touched(
+        &self,
+        leaves: &Leaves,
+        compactions: Compactions,
+        at: At,
+        fingerprints: &Fingerprints,
+        most: u64,
+    ) -> Result<Option<Touched>> {
+        let finished = compactions.finished.unwrap_or_default();
+        let (Some(above), Some(upto)) = (
+            PackedRevision::last_of(finished),
+            PackedRevision::last_of(at.revision),
+        ) else {
+            return Ok(None);
+        };
+        let progress = |_| self.tell(0, self.end.saturating_mul(self.page_size));
+        let sweep = Sweep {
+            from: leaves.first_above(above.bits()),
+            ..self.sweep(leaves, &progress)
+        };
+        let swept = sweep.run(
+            1,
+            || Touched::new(usize::try_from(most).unwrap_or(usize::MAX)),
+            |touched, _, page| {
+                page.records().all(|record| {
+                    let change = record.and_then(|record| {
+                        let change = RevisionKey::parse(record.key).ok()?.packed()?;
+                        Some((change, record))
+                    });
+                    match change {
+                        Some((change, record)) if change > above && change <= upto => {
+                            let Some(key) = super::key_leaf::user_key(record.value) else {
+                                return false;
+                            };
+                            touched.touch(fingerprints.of(key), change)
+                        }
+                        Some(_) => true,
+                        None => false,
+                    }
+                })
+            },
+        )?;
+        Ok(match swept {
+            Swept::Sound(touched) => touched.into_iter().next(),
+            Swept::Odd => None,
+        })
+    }
+
+    /// About how many records there are, and rather too many: from some of the leaves.
+    fn most_keys(&self, leaves: &Leaves) -> u64 {
+        const SAMPLE: usize = 256;
+        let mut head = [0; 16];
+        let mut sampled = 0_u64;
+        let mut records = 0_u64;
+        for page in leaves.some(SAMPLE) {
+            let at = page.get().saturating_mul(self.page_size);
+            // What cannot be read is found out later.
+            let Ok(16) = self.snapshot.source().read_at(&mut head, at) else {
+                continue;
+            };
+            let [.., low, high, _, _, _, _] = head;
+            sampled = sampled.saturating_add(1);
+            records = records.saturating_add(u64::from(u16::from_le_bytes([low, high])));
+        }
+        let all = records.saturating_mul(leaves.len() as u64);
+        all.checked_div(sampled)
+            .unwrap_or_default()
+            .saturating_mul(9)
+            .div_ceil(8)
+    }
+
+    /// All leaves, and the digest where it is wanted: then on one thread beside the one that hashes, else on several.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    fn judge(
+        &self,
+        known: &Known<'a>,
+        hashes: &Hashes,
+        usage: &Usage,
+        digest: bool,
+    ) -> Result<(Swept<Vec<Tally<'a>>>, Option<Digest>)> {
+        let total = if digest {
+            self.snapshot.database_bytes()
+        } else {
+            self.end.saturating_mul(self.page_size)
+        };
+        let progress = |done| self.tell(done, total);
+        let sweep = Sweep {
+            usage: Some(usage),
+            ..self.sweep(known.leaves, &progress)
+        };
+        if !digest {
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = threads.min(MOST_THREADS);
+            let swept = sweep.run(
+                threads,
+                || Tally::new(known),
+                |tally, leaf, page| judge(known, hashes, tally, leaf, page),
+            )?;
+            return Ok((swept, None));
+        }
+        let (swept, hasher) = sweep.run_beside(
+            total,
+            Sha256::new(),
+            |hasher, block| hasher.update(block),
+            Tally::new(known),
+            |tally, leaf, page| judge(known, hashes, tally, leaf, page),
+        )?;
+        let swept = match swept {
+            Swept::Sound(tally) => Swept::Sound(vec![tally]),
+            Swept::Odd => Swept::Odd,
+        };
+        Ok((swept, Some(Digest::new(hasher.finalize().into()))))
+    }
+}
+
+/// The CRC of the records of each leaf, and how many bytes it is of.
+pub(super) struct Hashes {
+    crcs: Vec<AtomicU32>,
+    /// [`Self::LONG`]: too many for these, they are among the long ones of a tally.
+    bytes: Vec<AtomicU16>,
+}
+
+impl Hashes {
+    const LONG: u16 = u16::MAX;
+
+    fn new(leaves: usize) -> Self {
+        Self {
+            crcs: (0..leaves).map(|_| AtomicU32::new(0)).collect(),
+            bytes: (0..leaves).map(|_| AtomicU16::new(0)).collect(),
+        }
+    }
+
+    pub(super) fn set(&self, leaf: usize, part: Part, tally: &mut Tally<'_>) {
+        let (Some(crc), Some(bytes)) = (self.crcs.get(leaf), self.bytes.get(leaf)) else {
+            return;
+        };
+        crc.store(part.crc, Ordering::Relaxed);
+        let short = u16::try_from(part.bytes).unwrap_or(Self::LONG);
+        bytes.store(short, Ordering::Relaxed);
+        if short == Self::LONG {
+            tally.long.push((leaf, part.bytes));
+        }
+    }
+
+    /// In the order of keys.
+    fn parts<'h>(&'h self, long: &'h [(usize, u32)]) -> impl Iterator<Item = Part> + 'h {
+        let mut long = long.iter();
+        self.crcs.iter().zip(&self.bytes).map(move |(crc, bytes)| {
+            let bytes = match bytes.load(Ordering::Relaxed) {
+                Self::LONG => long.next().map_or(0, |(_, bytes)| *bytes),
+                short => u32::from(short),
+            };
+            Part {
+                crc: crc.load(Ordering::Relaxed),
+                bytes,
+            }
+        })
+    }
+}
+
+/// A CRC, and how many bytes it is of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Part {
+    pub(super) crc: u32,
+    pub(super) bytes: u32,
+}
+
+/// Joins the hashes, and adds what the leaves hold to what the survey found.
+fn sum_up(
+    mut contents: Contents,
+    mut largest: Largest,
+    deferred: &Deferred,
+    hashes: &Hashes,
+    tally: Tally<'_>,
+    at: At,
+    live_keys: u64,
+) -> Contents {
+    let mut joiner = Joiner::new();
+    let mut hash = deferred.hash_before;
+    let mut hash_kv = crc32c::crc32c(bucket::KEY);
+    let mut in_part = tally.in_part.iter().peekable();
+    for (leaf, part) in hashes.parts(&tally.long).enumerate() {
+        hash = joiner.join(hash, part.crc, part.bytes.into());
+        let counts = match in_part.next_if(|(other, _)| *other == leaf) {
+            Some((_, counts)) => *counts,
+            None => part,
+        };
+        hash_kv = joiner.join(hash_kv, counts.crc, counts.bytes.into());
+    }
+    contents.hash = joiner.join(hash, contents.hash, deferred.bytes_behind);
+    contents.hash_kv = Some(HashKv::new(hash_kv, at));
+    contents.live_keys = live_keys;
+    contents.total_records = contents.total_records.saturating_add(tally.records);
+    let key_bucket = contents
+        .buckets
+        .iter_mut()
+        .find(|contents| contents.name.as_bytes() == bucket::KEY);
+    if let Some(contents) = key_bucket {
+        contents.records = contents.records.saturating_add(tally.records);
+        contents.data_bytes = contents.data_bytes.saturating_add(tally.data_bytes);
+        contents.pages = contents.pages.saturating_add(tally.pages);
+    }
+    largest.merge(tally.largest);
+    contents.largest_records = largest.into_vec();
+    contents
+}

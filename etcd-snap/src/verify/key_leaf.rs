@@ -1,0 +1,262 @@
+//! One leaf of the `key` bucket, judged on its own.
+
+use super::at::At;
+use super::changes::contradiction;
+use super::contents::Largest;
+use super::fast::{Hashes, Part};
+use super::fingerprint::Fingerprints;
+use super::leases::Leases;
+use super::once::Once;
+use super::touched::Touched;
+use crate::backend::{KeyValueShape, PackedRevision, RevisionKey};
+use crate::bbolt::{LeafPage, Leaves};
+use crate::{Revision, Snapshot};
+
+/// Leaves of which only a part counts for HashKV, that are held at a time.
+const MOST_IN_PART: usize = 1 << 19;
+
+/// What is known before the leaves are read.
+pub(super) struct Known<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) leaves: &'a Leaves,
+    pub(super) at: At,
+    /// The compaction that left one record of each key.
+    pub(super) finished: Option<Revision>,
+    pub(super) fingerprints: &'a Fingerprints,
+    /// The keys that were touched since, up to the revision of the hash.
+    pub(super) touched: &'a Touched,
+    pub(super) once: Option<Once>,
+}
+
+/// What one thread has counted.
+pub(super) struct Tally<'a> {
+    leases: Option<Leases<'a>>,
+    pub(super) records: u64,
+    pub(super) data_bytes: u64,
+    pub(super) pages: u64,
+    /// Keys that live and were not touched since the finished compaction.
+    pub(super) live_below: u64,
+    /// A record was left out of HashKV because it is not the newest of its key, or a delete.
+    pub(super) left_out: bool,
+    pub(super) last: Option<Revision>,
+    pub(super) largest: Largest,
+    /// Leaves with very many bytes.
+    pub(super) long: Vec<(usize, u32)>,
+    /// What counts for HashKV of leaves that do not count whole.
+    pub(super) in_part: Vec<(usize, Part)>,
+}
+
+impl<'a> Tally<'a> {
+    pub(super) fn new(known: &Known<'a>) -> Self {
+        Self {
+            // Where the bucket cannot be read, the first key that asks is odd.
+            leases: Leases::of(known.snapshot).ok(),
+            records: 0,
+            data_bytes: 0,
+            pages: 0,
+            live_below: 0,
+            left_out: false,
+            last: None,
+            largest: Largest::default(),
+            long: Vec::new(),
+            in_part: Vec::new(),
+        }
+    }
+
+    /// All together; lists in the order of leaves.
+    pub(super) fn sum(tallies: Vec<Self>) -> Option<Self> {
+        let mut sum = tallies.into_iter().reduce(|mut sum, other| {
+            sum.records = sum.records.saturating_add(other.records);
+            sum.data_bytes = sum.data_bytes.saturating_add(other.data_bytes);
+            sum.pages = sum.pages.saturating_add(other.pages);
+            sum.live_below = sum.live_below.saturating_add(other.live_below);
+            sum.left_out |= other.left_out;
+            sum.last = sum.last.max(other.last);
+            sum.largest.merge(other.largest);
+            sum.long.extend(other.long);
+            sum.in_part.extend(other.in_part);
+            sum
+        })?;
+        sum.long.sort_unstable_by_key(|(leaf, _)| *leaf);
+        sum.in_part.sort_unstable_by_key(|(leaf, _)| *leaf);
+        Some(sum)
+    }
+}
+
+/// The user's key in the value of a record; `None` of what does not decode.
+pub(super) fn user_key(value: &[u8]) -> Option<&[u8]> {
+    let shape = KeyValueShape::of(value).ok()?;
+    value.get(shape.key.start as usize..shape.key.end as usize)
+}
+
+/// Counts and hashes one leaf. `false`: something in it is odd.
+pub(super) fn judge<'a>(
+    known: &Known<'a>,
+    hashes: &Hashes,
+    tally: &mut Tally<'a>,
+    leaf: usize,
+    page: &LeafPage<'_>,
+) -> bool {
+    try_judge(known, hashes, tally, leaf, page).is_some()
+}
+
+fn try_judge<'a>(
+    known: &Known<'a>,
+    hashes: &Hashes,
+    tally: &mut Tally<'a>,
+    leaf: usize,
+    page: &LeafPage<'_>,
+) -> Option<()> {
+    let bounds = known.leaves.bounds(leaf)?;
+    let below = PackedRevision::from_bits(bounds.below);
+    let mut before: Option<PackedRevision> = None;
+    let mut status = Run::default();
+    let mut counting = Run::default();
+    let mut whole = true;
+    for record in page.records() {
+        let record = record?;
+        let revision = RevisionKey::parse(record.key).ok()?;
+        let change = revision.packed()?;
+        let in_order = match before {
+            Some(before) => change.is_after(before),
+            None => change.bits() >= bounds.least,
+        };
+        // The greatest bound of all stands for none.
+        let in_bounds = bounds.below == u64::MAX || below.is_after(change);
+        if !in_order || !in_bounds || revision.main.get() == 0 {
+            return None;
+        }
+        before = Some(change);
+        let shape = KeyValueShape::of(record.value).ok()?;
+        let len = u32::try_from(record.value.len()).ok()?;
+        if contradiction(revision, &shape, len).is_some() {
+            return None;
+        }
+        let key = record
+            .value
+            .get(shape.key.start as usize..shape.key.end as usize)?;
+        let counts = tally.count(known, change, key, shape.lease)?;
+        status.take(page, record.start, record.end)?;
+        if counts {
+            counting.take(page, record.start, record.end)?;
+        } else {
+            whole = false;
+        }
+        let size = u64::from(len);
+        if tally.largest.takes(size, revision.main) {
+            tally.largest.insert(size, revision.main, key);
+        }
+        tally.records = tally.records.saturating_add(1);
+    }
+    // bbolt leaves no leaf empty below a branch; the walk may say what it thinks of that.
+    let last = before?;
+    tally.last = tally.last.max(Some(last.main()));
+    tally.pages = tally.pages.saturating_add(page.pages());
+    let status = status.finish(page)?;
+    tally.data_bytes = tally.data_bytes.saturating_add(status.bytes.into());
+    hashes.set(leaf, status, tally);
+    if !whole {
+        tally.in_part.push((leaf, counting.finish(page)?));
+        if tally.in_part.len() > MOST_IN_PART {
+            return None;
+        }
+    }
+    Some(())
+}
+
+impl<'a> Tally<'a> {
+    /// Whether a record counts for HashKV (formats.md 4.2). `None`: odd.
+    fn count(
+        &mut self,
+        known: &Known<'a>,
+        change: PackedRevision,
+        key: &[u8],
+        lease: i64,
+    ) -> Option<bool> {
+        let At {
+            revision,
+            compact_revision,
+        } = known.at;
+        let main = change.main();
+        if Some(main) <= known.finished {
+            let fingerprint = known.fingerprints.of(key);
+            if !known.once.as_ref()?.comes(fingerprint) {
+                return None;
+            }
+            if change.is_tombstone() {
+                // Of the deletes up to a compaction only one at its own revision may be left.
+                self.left_out = true;
+                return (Some(main) == known.finished).then_some(false);
+            }
+            if !known.touched.is_empty() && known.touched.newest(fingerprint).is_some() {
+                self.left_out = true;
+                return Some(false);
+            }
+            self.live_below = self.live_below.saturating_add(1);
+            self.has_lease(lease)?;
+            return Some(true);
+        }
+        if main > revision {
+            return Some(false);
+        }
+        let is_live =
+            !change.is_tombstone() && known.touched.newest(known.fingerprints.of(key))? == change;
+        if is_live {
+            self.has_lease(lease)?;
+        }
+        if Some(main) <= compact_revision && !is_live {
+            self.left_out = true;
+            return Some(false);
+        }
+        Some(true)
+    }
+
+    /// `None`: the lease of a key that lives is not there, or nobody can tell.
+    fn has_lease(&mut self, lease: i64) -> Option<()> {
+        if lease == 0 {
+            return Some(());
+        }
+        self.leases
+            .as_mut()?
+            .has(lease)
+            .ok()
+            .flatten()
+            .filter(|there| *there)
+            .map(drop)
+    }
+}
+
+/// Hashes records that lie one behind the other in one go.
+#[derive(Debug, Default)]
+struct Run {
+    crc: u32,
+    bytes: u32,
+    start: usize,
+    end: usize,
+}
+
+impl Run {
+    fn take(&mut self, page: &LeafPage<'_>, start: usize, end: usize) -> Option<()> {
+        if start != self.end {
+            self.hash(page)?;
+            self.start = start;
+        }
+        self.end = end;
+        Some(())
+    }
+
+    fn hash(&mut self, page: &LeafPage<'_>) -> Option<()> {
+        let bytes = page.bytes(self.start..self.end)?;
+        self.crc = crc32c::crc32c_append(self.crc, bytes);
+        self.bytes = self.bytes.checked_add(u32::try_from(bytes.len()).ok()?)?;
+        Some(())
+    }
+
+    fn finish(mut self, page: &LeafPage<'_>) -> Option<Part> {
+        self.hash(page)?;
+        Some(Part {
+            crc: self.crc,
+            bytes: self.bytes,
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The one look through a whole database that every verb takes: pages, records, hashes, and the digest where it is asked for.
+//!
+//! Sound files are read once, in the order of the file; where anything is odd, and where the file is larger than memory for
+//! that allows, the walk in the order of the tree says what there is to say.
+
+use sha2::{Digest as _, Sha256};
+
+use super::at::{Asked, At, Compactions};
+use super::fast::{self, Fast};
+use super::findings::{Findings, examine_metas};
+use super::records::{Records, Walked};
+use super::{Contents, read_in_order};
+use crate::bbolt::{self, Usage, Visitor as _};
+use crate::observe::{Event, Observer, Phase, Silent, tell};
+use crate::{Digest, HashKv, Problem, Result, Revision, Severity, Snapshot};
+
+/// What a look is to find out, beside pages and records.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wants {
+    /// The SHA-256 of the database.
+    pub(crate) digest: bool,
+    /// Which HashKV.
+    pub(crate) hash_kv: Asked,
+}
+
+/// What it found; problems are in the findings.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    pub(crate) contents: Contents,
+    /// Where it was wanted.
+    pub(crate) digest: Option<Digest>,
+}
+
+/// Checks meta pages, page tree and records.
+///
+/// # Errors
+/// Where the file cannot be read, the observer asked to stop, or there is no such HashKV.
+pub(crate) fn look(
+    snapshot: &Snapshot,
+    wants: Wants,
+    findings: &mut Findings,
+    observer: &dyn Observer,
+) -> Result<Looked> {
+    tell(observer, &Event::Started(Phase::Check))?;
+    examine_metas(snapshot, findings);
+    let mut looked = match fast::look(snapshot, wants, findings, observer)? {
+        Fast::Sound(looked) => looked,
+        Fast::LookCloser { digest } => {
+            let wants = Wants {
+                digest: wants.digest && digest.is_none(),
+                ..wants
+            };
+            let mut looked = look_closer(snapshot, wants, findings, observer)?;
+            looked.digest = looked.digest.or(digest);
+            looked
+        }
+    };
+    looked.contents.total_size_bytes = snapshot.meta().size_bytes();
+    Ok(looked)
+}
+
+/// In the order of the tree, as often as it takes; the digest beside it.
+fn look_closer(
+    snapshot: &Snapshot,
+    wants: Wants,
+    findings: &mut Findings,
+    observer: &dyn Observer,
+) -> Result<Looked> {
+    std::thread::scope(|scope| {
+        let hashing = wants
+            .digest
+            .then(|| scope.spawn(|| hash(snapshot, &Silent)));
+        let contents = walk(snapshot, wants.hash_kv, findings, observer);
+        let digest = hashing.map(|hashing| {
+            hashing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        Ok(Looked {
+            contents: contents?,
+            digest: digest.transpose()?,
+        })
+    })
+}
+
+fn walk(
+    snapshot: &Snapshot,
+    asked: Asked,
+    findings: &mut Findings,
+    observer: &dyn Observer,
+) -> Result<Contents> {
+    let page_size = u64::from(snapshot.meta().page_size);
+    let progress = |done: u64, total: u64| {
+        tell(
+            observer,
+            &Event::Progress {
+                phase: Phase::Check,
+                done_bytes: done.saturating_mul(page_size),
+                total_bytes: total.saturating_mul(page_size),
+            },
+        )
+    };
+    let compactions = Compactions::read(snapshot)?;
+    // The last revision is not known yet; a hash at it takes all there is.
+    let at = At {
+        revision: asked.revision.unwrap_or(Revision::new(i64::MAX)),
+        compact_revision: asked.compact_revision.or(compactions.compact_revision()),
+    };
+    let mut damaged = false;
+    let mut report = |problem: Problem| {
+        damaged |= problem.severity == Severity::Damaged;
+        findings.problem(problem);
+    };
+    let mut records = Records::new(snapshot, at, &mut report, &progress)?;
+    let usage = check(snapshot, &mut records)?;
+    check_unreachable(snapshot, &usage, &mut |problem| records.problem(problem));
+    let last = records.last_revision();
+    while records.goes_on() {
+        check(snapshot, &mut records)?;
+    }
+    let hash = records.hash_kv();
+    let Walked {
+        mut contents,
+        largest,
+        ..
+    } = records.finish();
+    contents.largest_records = largest.into_vec();
+    contents.free_pages = usage.free();
+    if !damaged {
+        let at = asked.at(compactions, last)?;
+        contents.hash_kv = hash.map(|hash| HashKv::new(hash, at));
+    }
+    Ok(contents)
+}
+
+pub(super) fn check(snapshot: &Snapshot, visitor: &mut dyn bbolt::Visitor) -> Result<Usage> {
+    bbolt::check(
+        snapshot.source().as_ref(),
+        snapshot.meta(),
+        snapshot.database_bytes(),
+        visitor,
+    )
+}
+
+pub(super) fn check_unreachable(
+    snapshot: &Snapshot,
+    usage: &Usage,
+    report: &mut dyn FnMut(Problem),
+) {
+    bbolt::check_unreachable(
+        snapshot.source().as_ref(),
+        snapshot.meta(),
+        snapshot.database_bytes(),
+        usage,
+        report,
+    );
+}
+
+/// The SHA-256 of the database alone.
+fn hash(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
+    let mut hasher = Sha256::new();
+    read_in_order(
+        snapshot.source().as_ref(),
+        snapshot.database_bytes(),
+        snapshot.name(),
+        Phase::Digest,
+        observer,
+        |_, bytes| {
+            hasher.update(bytes);
+            Ok(())
+        },
+    )?;
+    Ok(Digest::new(hasher.finalize().into()))
+}

@@ -1,0 +1,99 @@
+//! Does any key come twice? A question to as many keys as the memory holds, from several threads at once.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::touched::{ByFingerprint, split};
+
+/// A line of the processor's cache.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Group([AtomicU32; 16]);
+
+/// Fingerprints in groups; 32 bits of one are kept, and its group stands for the others.
+///
+/// Two keys are taken for one in one of 2^(32 + bits of the group) cases. Then somebody looks closer, and nothing else happens.
+#[derive(Debug)]
+pub(super) struct Once {
+    groups: Vec<Group>,
+    /// Those whose group is full: some in a thousand.
+    others: Mutex<ByFingerprint<()>>,
+    /// One key in so many is looked at.
+    sampled: u64,
+}
+
+impl Once {
+    /// For about this many keys, in at most so much memory. Where they do not fit, a sample of them is looked at: keys that
+    /// come twice all come twice there too.
+    pub(super) fn new(keys: u64, most_bytes: u64) -> Self {
+        const KEYS_IN_A_GROUP: u64 = 10;
+        let bytes = size_of::<Group>() as u64;
+        let wanted = keys.div_ceil(KEYS_IN_A_GROUP).max(1);
+        let most = most_bytes.checked_div(bytes).unwrap_or_default().max(1);
+        let groups = wanted.min(most);
+        Self {
+            groups: (0..groups).map(|_| Group::default()).collect(),
+            others: Mutex::default(),
+            sampled: wanted.div_ceil(groups),
+        }
+    }
+
+    /// `false`: this key, or one that looks like it, has come before.
+    pub(super) fn comes(&self, fingerprint: u128) -> bool {
+        let high = (fingerprint >> 64) as u64;
+        if self.sampled > 1 && (fingerprint as u64).checked_rem(self.sampled) != Some(0) {
+            return true;
+        }
+        let groups = self.groups.len() as u64;
+        let group = (u128::from(high).saturating_mul(u128::from(groups)) >> 64) as usize;
+        // 0 stands for a free place.
+        let kept = ((fingerprint >> 32) as u32).max(1);
+        let Some(Group(places)) = self.groups.get(group) else {
+            return true;
+        };
+        for place in places {
+            let there = match place.load(Ordering::Relaxed) {
+                0 => match place.compare_exchange(0, kept, Ordering::Relaxed, Ordering::Relaxed) {
+                    Ok(_) => return true,
+                    Err(there) => there,
+                },
+                there => there,
+            };
+            if there == kept {
+                return false;
+            }
+        }
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        others.insert(split(fingerprint), ()).is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Once;
+    use crate::verify::fingerprint::Fingerprints;
+
+    #[test]
+    fn a_key_that_comes_twice_is_noticed_and_no_other() {
+        let fingerprints = Fingerprints::new();
+        let of = |n: u32| fingerprints.of(&n.to_be_bytes());
+        // As many as there is room for, and three times as many.
+        for expected in [3000, 1000] {
+            let once = Once::new(expected, u64::MAX);
+            assert!((0..3000).all(|n| once.comes(of(n))));
+            assert!((0..3000).all(|n| !once.comes(of(n))));
+        }
+    }
+
+    #[test]
+    fn where_memory_is_short_a_sample_is_looked_at() {
+        let fingerprints = Fingerprints::new();
+        let once = Once::new(10_000, 16_384);
+        let all: Vec<_> = (0..10_000_u32)
+            .map(|n| fingerprints.of(&n.to_be_bytes()))
+            .collect();
+        assert!(all.iter().all(|key| once.comes(*key)));
+        let noticed = all.iter().filter(|key| !once.comes(**key)).count();
+        assert!((1000..5000).contains(&noticed), "{noticed}");
+    }
+}
