@@ -19,7 +19,12 @@ pub(super) struct Entries {
     conf_state: Option<ConfState>,
     members: Vec<MemberId>,
     alarmed: Vec<MemberId>,
+    /// In ascending order, as they stand in the bucket; more than [`MOST_LEASES`]: there are too many to hold.
+    lease_ids: Vec<i64>,
 }
+
+/// Leases that are held: a megabyte.
+const MOST_LEASES: usize = 1 << 17;
 
 /// What a record is not, as a sentence.
 type Judgement = Result<(), (ProblemCode, String)>;
@@ -38,7 +43,7 @@ impl Entries {
             bucket::META => self.meta(key, value, contents),
             bucket::MEMBERS => self.member(key, value, contents),
             bucket::MEMBERS_REMOVED => removed_member(key, value),
-            bucket::LEASE => lease(key, value, contents),
+            bucket::LEASE => self.lease(key, value, contents),
             bucket::ALARM => self.alarm(key, value, contents),
             bucket::AUTH => auth(key, value, contents),
             bucket::AUTH_USERS => match AuthUser::decode(value) {
@@ -54,6 +59,12 @@ impl Entries {
             bucket::CLUSTER => cluster(key, value, contents),
             _ => Ok(()),
         }
+    }
+
+    /// All leases, to be searched; `None` where they are too many, or not in order.
+    pub(super) fn lease_ids(&mut self) -> Option<Vec<i64>> {
+        let ids = std::mem::take(&mut self.lease_ids);
+        (ids.len() <= MOST_LEASES && ids.is_sorted()).then_some(ids)
     }
 
     /// What the buckets say against each other, when all have been seen.
@@ -181,6 +192,27 @@ impl Entries {
         }
     }
 
+    fn lease(&mut self, key: &[u8], value: &[u8], contents: &mut Contents) -> Judgement {
+        let wrong = |what: String| Err((ProblemCode::Lease, what));
+        contents.leases = contents.leases.saturating_add(1);
+        let Ok(id) = <[u8; 8]>::try_from(key).map(i64::from_be_bytes) else {
+            return wrong(format!("the key has {} bytes instead of 8", key.len()));
+        };
+        if self.lease_ids.len() <= MOST_LEASES {
+            self.lease_ids.push(id);
+        }
+        match Lease::decode(value) {
+            // The lessor raises every time to live to its least one, and 0 stands for "no lease".
+            Ok(lease) if lease.id == id && id != 0 && lease.ttl > 0 => Ok(()),
+            Ok(lease) if lease.id == id => wrong(format!(
+                "the lease {id:x} has {} seconds to live, which etcd grants to none",
+                lease.ttl
+            )),
+            Ok(lease) => wrong(format!("the lease {id:x} calls itself {:x}", lease.id)),
+            Err(e) => wrong(format!("the lease {id:x} does not decode: {e}")),
+        }
+    }
+
     fn alarm(&mut self, key: &[u8], value: &[u8], contents: &mut Contents) -> Judgement {
         match Alarm::decode(key) {
             Ok(_) if !value.is_empty() => Err((
@@ -203,24 +235,6 @@ impl Entries {
                 format!("the alarm does not decode: {e}"),
             )),
         }
-    }
-}
-
-fn lease(key: &[u8], value: &[u8], contents: &mut Contents) -> Judgement {
-    let wrong = |what: String| Err((ProblemCode::Lease, what));
-    contents.leases = contents.leases.saturating_add(1);
-    let Ok(id) = <[u8; 8]>::try_from(key).map(i64::from_be_bytes) else {
-        return wrong(format!("the key has {} bytes instead of 8", key.len()));
-    };
-    match Lease::decode(value) {
-        // The lessor raises every time to live to its least one, and 0 stands for "no lease".
-        Ok(lease) if lease.id == id && id != 0 && lease.ttl > 0 => Ok(()),
-        Ok(lease) if lease.id == id => wrong(format!(
-            "the lease {id:x} has {} seconds to live, which etcd grants to none",
-            lease.ttl
-        )),
-        Ok(lease) => wrong(format!("the lease {id:x} calls itself {:x}", lease.id)),
-        Err(e) => wrong(format!("the lease {id:x} does not decode: {e}")),
     }
 }
 

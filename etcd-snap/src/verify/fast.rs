@@ -7,7 +7,8 @@
 //! record of a key, so that below it only keys which were touched since have a newer one. They are in the last leaves, which
 //! are read first. That each key comes once below the compaction is checked, not believed.
 
-use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -17,13 +18,13 @@ use super::contents::Largest;
 use super::crc_join::Joiner;
 use super::findings::Findings;
 use super::fingerprint::Fingerprints;
-use super::key_leaf::{Known, Tally, judge};
+use super::key_leaf::{Known, Tally, judge, user_key};
 use super::look::{Looked, Wants, check, check_unreachable};
 use super::once::Once;
 use super::records::{Deferred, Records, Walked};
 use super::touched::Touched;
 use crate::backend::{PackedRevision, RevisionKey, bucket};
-use crate::bbolt::{Leaves, Sweep, Swept, Usage};
+use crate::bbolt::{LeafRecord, Leaves, Sweep, Swept, Usage};
 use crate::observe::{Event, Observer, Phase, tell};
 use crate::{Digest, HashKv, Result, Revision, Severity, Snapshot};
 
@@ -35,7 +36,7 @@ const MOST_THREADS: usize = 4;
 
 /// What came of it.
 pub(super) enum Fast {
-    Sound(Looked),
+    Sound(Box<Looked>),
     /// Something is odd, or too large. The digest is there if the whole file was read.
     LookCloser {
         digest: Option<Digest>,
@@ -82,6 +83,7 @@ pub(super) fn look(
         at,
         finished: compactions.finished,
         fingerprints: &fingerprints,
+        leases: walked.lease_ids.as_deref(),
         touched: &touched,
         // Keys are not counted yet; leaves are full enough of them that these are not too few.
         once: compactions
@@ -114,14 +116,14 @@ pub(super) fn look(
         at,
         live,
     );
-    Ok(Fast::Sound(Looked {
+    Ok(Fast::Sound(Box::new(Looked {
         contents: Contents {
             revision: last,
             free_pages: usage.free(),
             ..contents
         },
         digest,
-    }))
+    })))
 }
 
 /// The file that is looked at.
@@ -248,30 +250,18 @@ impl<'a> File<'a> {
             from: leaves.first_above(above.bits()),
             ..self.sweep(leaves, &progress)
         };
-        let swept = sweep.run(
-            1,
-            || Touched::new(usize::try_from(most).unwrap_or(usize::MAX)),
-            |touched, _, page| {
-                page.records().all(|record| {
-                    let change = record.and_then(|record| {
-                        let change = RevisionKey::parse(record.key).ok()?.packed()?;
-                        Some((change, record))
-                    });
-                    match change {
-                        Some((change, record)) if change > above && change <= upto => {
-                            let Some(key) = super::key_leaf::user_key(record.value) else {
-                                return false;
-                            };
-                            touched.touch(fingerprints.of(key), change)
-                        }
-                        Some(_) => true,
-                        None => false,
-                    }
-                })
-            },
-        )?;
+        let room = AtomicI64::new(i64::try_from(most).unwrap_or(i64::MAX));
+        let swept = sweep.run(threads(), Touched::default, |touched, _, page| {
+            let before = touched.len();
+            let sound = page
+                .records()
+                .all(|record| touch(touched, record, above..=upto, fingerprints).is_some());
+            let new = touched.len().saturating_sub(before);
+            let room = room.fetch_sub(i64::try_from(new).unwrap_or(i64::MAX), Ordering::Relaxed);
+            sound && room > 0
+        })?;
         Ok(match swept {
-            Swept::Sound(touched) => touched.into_iter().next(),
+            Swept::Sound(parts) => Some(Touched::sum(parts)),
             Swept::Odd => None,
         })
     }
@@ -300,7 +290,6 @@ impl<'a> File<'a> {
     }
 
     /// All leaves, and the digest where it is wanted: then on one thread beside the one that hashes, else on several.
-    #[expect(clippy::type_complexity, reason = "used once")]
     fn judge(
         &self,
         known: &Known<'a>,
@@ -319,10 +308,8 @@ impl<'a> File<'a> {
             ..self.sweep(known.leaves, &progress)
         };
         if !digest {
-            let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let threads = threads.min(MOST_THREADS);
             let swept = sweep.run(
-                threads,
+                threads(),
                 || Tally::new(known),
                 |tally, leaf, page| judge(known, hashes, tally, leaf, page),
             )?;
@@ -341,6 +328,27 @@ impl<'a> File<'a> {
         };
         Ok((swept, Some(Digest::new(hasher.finalize().into()))))
     }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(MOST_THREADS)
+}
+
+/// A record that may be a change within a range. `None`: odd.
+fn touch(
+    touched: &mut Touched,
+    record: Option<LeafRecord<'_>>,
+    range: RangeInclusive<PackedRevision>,
+    fingerprints: &Fingerprints,
+) -> Option<()> {
+    let record = record?;
+    let change = RevisionKey::parse(record.key).ok()?.packed()?;
+    if change > *range.start() && change <= *range.end() {
+        touched.touch(fingerprints.of(user_key(record.value)?), change);
+    }
+    Some(())
 }
 
 /// The CRC of the records of each leaf, and how many bytes it is of.

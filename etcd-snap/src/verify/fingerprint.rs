@@ -2,38 +2,55 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use siphasher::sip128::{Hasher128, SipHasher13};
+
 /// Makes fingerprints of 128 bits. Seeded anew in every run, so nobody can make two keys collide.
-#[derive(Debug, Clone)]
-pub(super) struct Fingerprints([RandomState; 2]);
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fingerprints(SipHasher13);
 
 impl Fingerprints {
     pub(super) fn new() -> Self {
-        Self([RandomState::new(), RandomState::new()])
+        // The standard library's way to ask for a seed.
+        let [first, second] = [0, 1].map(|_| RandomState::new().build_hasher().finish());
+        Self(SipHasher13::new_with_keys(first, second))
     }
 
-    pub(super) fn begin(&self) -> Fingerprint<impl Hasher + use<>> {
-        let [first, second] = &self.0;
-        Fingerprint(first.build_hasher(), second.build_hasher())
+    pub(super) fn begin(&self) -> Fingerprint {
+        Fingerprint(self.0)
     }
 
     /// Of a key in one piece.
     pub(super) fn of(&self, key: &[u8]) -> u128 {
-        let mut fingerprint = self.begin();
-        fingerprint.update(key);
-        fingerprint.finish()
+        self.0.hash(key).as_u128()
     }
 }
 
 /// A fingerprint in the making.
-pub(super) struct Fingerprint<H: Hasher>(H, H);
+pub(super) struct Fingerprint(SipHasher13);
 
-impl<H: Hasher> Fingerprint<H> {
+impl Fingerprint {
     pub(super) fn update(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
-        self.1.write(bytes);
     }
 
     pub(super) fn finish(&self) -> u128 {
-        u128::from(self.0.finish()) << 64 | u128::from(self.1.finish())
+        self.0.finish128().as_u128()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fingerprints;
+
+    #[test]
+    fn pieces_make_no_difference_and_the_seed_does() {
+        let fingerprints = Fingerprints::new();
+        let mut pieces = fingerprints.begin();
+        for piece in [b"/registry/".as_slice(), b"", b"pods/default/a"] {
+            pieces.update(piece);
+        }
+        let whole = b"/registry/pods/default/a";
+        assert_eq!(pieces.finish(), fingerprints.of(whole));
+        assert_ne!(Fingerprints::new().of(whole), fingerprints.of(whole));
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct Known<'a> {
     /// The compaction that left one record of each key.
     pub(super) finished: Option<Revision>,
     pub(super) fingerprints: &'a Fingerprints,
+    /// All leases in ascending order; `None`: each is looked up.
+    pub(super) leases: Option<&'a [i64]>,
     /// The keys that were touched since, up to the revision of the hash.
     pub(super) touched: &'a Touched,
     pub(super) once: Option<Once>,
@@ -31,6 +33,8 @@ pub(super) struct Known<'a> {
 /// What one thread has counted.
 pub(super) struct Tally<'a> {
     leases: Option<Leases<'a>>,
+    /// Records of the leaf in view.
+    in_view: Vec<InView>,
     pub(super) records: u64,
     pub(super) data_bytes: u64,
     pub(super) pages: u64,
@@ -51,6 +55,7 @@ impl<'a> Tally<'a> {
         Self {
             // Where the bucket cannot be read, the first key that asks is odd.
             leases: Leases::of(known.snapshot).ok(),
+            in_view: Vec::new(),
             records: 0,
             data_bytes: 0,
             pages: 0,
@@ -100,6 +105,18 @@ pub(super) fn judge<'a>(
     try_judge(known, hashes, tally, leaf, page).is_some()
 }
 
+/// A record that is sound in itself.
+#[derive(Debug, Clone, Copy)]
+struct InView {
+    change: PackedRevision,
+    fingerprint: u128,
+    lease: i64,
+    start: usize,
+    end: usize,
+    /// Its key may have been touched since the finished compaction.
+    may_be_touched: bool,
+}
+
 fn try_judge<'a>(
     known: &Known<'a>,
     hashes: &Hashes,
@@ -107,50 +124,38 @@ fn try_judge<'a>(
     leaf: usize,
     page: &LeafPage<'_>,
 ) -> Option<()> {
-    let bounds = known.leaves.bounds(leaf)?;
-    let below = PackedRevision::from_bits(bounds.below);
-    let mut before: Option<PackedRevision> = None;
+    let mut in_view = std::mem::take(&mut tally.in_view);
+    in_view.clear();
+    tally.view(known, leaf, page, &mut in_view)?;
+    // Two rounds over tables that are larger than the processor's caches, each of which asks for all keys at once.
+    if let Some(once) = &known.once {
+        let keys = in_view
+            .iter()
+            .filter(|record| Some(record.change.main()) <= known.finished)
+            .map(|record| record.fingerprint);
+        if !once.come(keys) {
+            return None;
+        }
+    }
+    for record in &mut in_view {
+        record.may_be_touched = known.touched.may_have(record.fingerprint);
+    }
+
     let mut status = Run::default();
     let mut counting = Run::default();
     let mut whole = true;
-    for record in page.records() {
-        let record = record?;
-        let revision = RevisionKey::parse(record.key).ok()?;
-        let change = revision.packed()?;
-        let in_order = match before {
-            Some(before) => change.is_after(before),
-            None => change.bits() >= bounds.least,
-        };
-        // The greatest bound of all stands for none.
-        let in_bounds = bounds.below == u64::MAX || below.is_after(change);
-        if !in_order || !in_bounds || revision.main.get() == 0 {
-            return None;
-        }
-        before = Some(change);
-        let shape = KeyValueShape::of(record.value).ok()?;
-        let len = u32::try_from(record.value.len()).ok()?;
-        if contradiction(revision, &shape, len).is_some() {
-            return None;
-        }
-        let key = record
-            .value
-            .get(shape.key.start as usize..shape.key.end as usize)?;
-        let counts = tally.count(known, change, key, shape.lease)?;
+    for record in &in_view {
         status.take(page, record.start, record.end)?;
-        if counts {
+        if tally.count(known, record)? {
             counting.take(page, record.start, record.end)?;
         } else {
             whole = false;
         }
-        let size = u64::from(len);
-        if tally.largest.takes(size, revision.main) {
-            tally.largest.insert(size, revision.main, key);
-        }
-        tally.records = tally.records.saturating_add(1);
     }
     // bbolt leaves no leaf empty below a branch; the walk may say what it thinks of that.
-    let last = before?;
-    tally.last = tally.last.max(Some(last.main()));
+    let last = in_view.last()?.change.main();
+    tally.last = tally.last.max(Some(last));
+    tally.records = tally.records.saturating_add(in_view.len() as u64);
     tally.pages = tally.pages.saturating_add(page.pages());
     let status = status.finish(page)?;
     tally.data_bytes = tally.data_bytes.saturating_add(status.bytes.into());
@@ -161,48 +166,93 @@ fn try_judge<'a>(
             return None;
         }
     }
+    tally.in_view = in_view;
     Some(())
 }
 
 impl<'a> Tally<'a> {
-    /// Whether a record counts for HashKV (formats.md 4.2). `None`: odd.
-    fn count(
+    /// Every record of a leaf, on its own and in its place. `None`: odd.
+    fn view(
         &mut self,
         known: &Known<'a>,
-        change: PackedRevision,
-        key: &[u8],
-        lease: i64,
-    ) -> Option<bool> {
+        leaf: usize,
+        page: &LeafPage<'_>,
+        in_view: &mut Vec<InView>,
+    ) -> Option<()> {
+        let bounds = known.leaves.bounds(leaf)?;
+        let below = PackedRevision::from_bits(bounds.below);
+        let mut before: Option<PackedRevision> = None;
+        for record in page.records() {
+            let record = record?;
+            let revision = RevisionKey::parse(record.key).ok()?;
+            let change = revision.packed()?;
+            let in_order = match before {
+                Some(before) => change.is_after(before),
+                None => change.bits() >= bounds.least,
+            };
+            // The greatest bound of all stands for none.
+            let in_bounds = bounds.below == u64::MAX || below.is_after(change);
+            if !in_order || !in_bounds || revision.main.get() == 0 {
+                return None;
+            }
+            before = Some(change);
+            let shape = KeyValueShape::of(record.value).ok()?;
+            let len = u32::try_from(record.value.len()).ok()?;
+            if contradiction(revision, &shape, len).is_some() {
+                return None;
+            }
+            let key = shape.key.start as usize..shape.key.end as usize;
+            let key = record.value.get(key)?;
+            let size = u64::from(len);
+            if self.largest.takes(size, revision.main) {
+                self.largest.insert(size, revision.main, key);
+            }
+            in_view.push(InView {
+                change,
+                fingerprint: known.fingerprints.of(key),
+                lease: shape.lease,
+                start: record.start,
+                end: record.end,
+                may_be_touched: false,
+            });
+        }
+        Some(())
+    }
+
+    /// Whether a record counts for HashKV (formats.md 4.2). `None`: odd.
+    fn count(&mut self, known: &Known<'a>, record: &InView) -> Option<bool> {
         let At {
             revision,
             compact_revision,
         } = known.at;
+        let newest = || {
+            known
+                .touched
+                .newest(record.fingerprint)
+                .filter(|_| record.may_be_touched)
+        };
+        let change = record.change;
         let main = change.main();
         if Some(main) <= known.finished {
-            let fingerprint = known.fingerprints.of(key);
-            if !known.once.as_ref()?.comes(fingerprint) {
-                return None;
-            }
             if change.is_tombstone() {
                 // Of the deletes up to a compaction only one at its own revision may be left.
                 self.left_out = true;
                 return (Some(main) == known.finished).then_some(false);
             }
-            if !known.touched.is_empty() && known.touched.newest(fingerprint).is_some() {
+            if record.may_be_touched && newest().is_some() {
                 self.left_out = true;
                 return Some(false);
             }
             self.live_below = self.live_below.saturating_add(1);
-            self.has_lease(lease)?;
+            self.has_lease(known, record.lease)?;
             return Some(true);
         }
         if main > revision {
             return Some(false);
         }
-        let is_live =
-            !change.is_tombstone() && known.touched.newest(known.fingerprints.of(key))? == change;
+        let is_live = newest()? == change && !change.is_tombstone();
         if is_live {
-            self.has_lease(lease)?;
+            self.has_lease(known, record.lease)?;
         }
         if Some(main) <= compact_revision && !is_live {
             self.left_out = true;
@@ -212,17 +262,13 @@ impl<'a> Tally<'a> {
     }
 
     /// `None`: the lease of a key that lives is not there, or nobody can tell.
-    fn has_lease(&mut self, lease: i64) -> Option<()> {
-        if lease == 0 {
-            return Some(());
-        }
-        self.leases
-            .as_mut()?
-            .has(lease)
-            .ok()
-            .flatten()
-            .filter(|there| *there)
-            .map(drop)
+    fn has_lease(&mut self, known: &Known<'_>, lease: i64) -> Option<()> {
+        let there = match known.leases {
+            _ if lease == 0 => true,
+            Some(leases) => leases.binary_search(&lease).is_ok(),
+            None => self.leases.as_mut()?.has(lease).ok().flatten()?,
+        };
+        there.then_some(())
     }
 }
 

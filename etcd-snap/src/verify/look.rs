@@ -44,7 +44,7 @@ pub(crate) fn look(
     tell(observer, &Event::Started(Phase::Check))?;
     examine_metas(snapshot, findings);
     let mut looked = match fast::look(snapshot, wants, findings, observer)? {
-        Fast::Sound(looked) => looked,
+        Fast::Sound(looked) => *looked,
         Fast::LookCloser { digest } => {
             let wants = Wants {
                 digest: wants.digest && digest.is_none(),

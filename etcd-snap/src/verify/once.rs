@@ -38,10 +38,15 @@ impl Once {
         }
     }
 
-    /// `false`: this key, or one that looks like it, has come before.
-    pub(super) fn comes(&self, fingerprint: u128) -> bool {
+    /// `false`: one of these keys, or one that looks like it, has come before. Many keys in one call, so that the processor can
+    /// wait for several places of the table at a time.
+    pub(super) fn come(&self, fingerprints: impl Iterator<Item = u128>) -> bool {
+        fingerprints.fold(true, |first_time, key| first_time & self.comes(key))
+    }
+
+    fn comes(&self, fingerprint: u128) -> bool {
         let high = (fingerprint >> 64) as u64;
-        if self.sampled > 1 && (fingerprint as u64).checked_rem(self.sampled) != Some(0) {
+        if self.sampled > 1 && ((fingerprint as u64) >> 4).checked_rem(self.sampled) != Some(0) {
             return true;
         }
         let groups = self.groups.len() as u64;
@@ -51,16 +56,18 @@ impl Once {
         let Some(Group(places)) = self.groups.get(group) else {
             return true;
         };
-        for place in places {
-            let there = match place.load(Ordering::Relaxed) {
-                0 => match place.compare_exchange(0, kept, Ordering::Relaxed, Ordering::Relaxed) {
-                    Ok(_) => return true,
-                    Err(there) => there,
-                },
-                there => there,
-            };
-            if there == kept {
-                return false;
+        // From anywhere in the group, so that most keys find their place at the first try.
+        let (behind, ahead) = places.split_at(fingerprint as usize & 15);
+        for place in ahead.iter().chain(behind) {
+            match place.load(Ordering::Relaxed) {
+                // Without a lock, which would keep the processor from going ahead: of two threads that take one place in the
+                // same moment one forgets its key, which is not held against a second one then.
+                0 => {
+                    place.store(kept, Ordering::Relaxed);
+                    return true;
+                }
+                there if there == kept => return false,
+                _ => {}
             }
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);

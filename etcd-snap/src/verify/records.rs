@@ -82,6 +82,8 @@ pub(super) struct Deferred {
 pub(super) struct Walked {
     pub(super) contents: Contents,
     pub(super) largest: Largest,
+    /// All leases in ascending order, where memory holds them.
+    pub(super) lease_ids: Option<Vec<i64>>,
     pub(super) deferred: Option<Deferred>,
 }
 
@@ -171,6 +173,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         self.contents.live_keys = self.rounds.live_keys();
         Walked {
             contents: self.contents,
+            lease_ids: self.entries.lease_ids(),
             largest: self.largest,
             deferred: self.deferred,
         }
