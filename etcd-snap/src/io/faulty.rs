@@ -122,6 +122,11 @@ impl NewFile for FaultyFile {
         self.file.reserve(size_bytes)
     }
 
+    fn flush(&self) -> io::Result<()> {
+        self.disk.step()?;
+        self.file.flush()
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.disk.step()?;
         self.file.sync()

@@ -2,10 +2,12 @@
 
 #[cfg(test)]
 pub(crate) mod faulty;
+mod flush;
 mod read_at;
 mod staging;
 mod storage;
 
+pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
 #[cfg(feature = "stream")]
 pub(crate) use staging::directory_of;

@@ -33,6 +33,8 @@ pub(crate) trait NewFile: ReadAt + fmt::Debug {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the file `size_bytes` long, with its blocks allocated where the filesystem can.
     fn reserve(&self, size_bytes: u64) -> io::Result<()>;
+    /// Brings what has been written so far to the disk; more may be written meanwhile.
+    fn flush(&self) -> io::Result<()>;
     /// Brings content and size to the disk.
     fn sync(&self) -> io::Result<()>;
 }
@@ -141,6 +143,10 @@ impl NewFile for DiskFile {
             return Ok(());
         }
         self.0.set_len(size_bytes)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.sync_data()
     }
 
     fn sync(&self) -> io::Result<()> {

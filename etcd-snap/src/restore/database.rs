@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Bump, RestoreOptions, findings};
 use crate::backend::{RevisionKey, bucket, meta_key};
 use crate::bbolt::{Edit, Meta, Records};
-use crate::io::NewFile;
+use crate::io::{Flusher, NewFile};
 use crate::membership::{ConfState, Member};
 use crate::observe::{Observer, Phase};
 use crate::raft::{FIRST_TERM, wal};
@@ -55,7 +55,8 @@ pub(super) fn build(
     path: &Path,
 ) -> Result<Restored> {
     let observer = options.observer.as_ref();
-    let digest = copy(snapshot, options, file, path)?;
+    let mut flusher = Flusher::new(file);
+    let digest = copy(snapshot, options, file, path, &mut flusher)?;
     let (meta, snapshot_revision) = match edit(snapshot, cluster, options, file, path) {
         Err(e) if e.kind() == ErrorKind::Damaged => {
             // The edit stops at the first thing that it cannot use; the check names all that is wrong.
@@ -75,10 +76,11 @@ pub(super) fn build(
         ))
         .with_path(path));
     }
+    flusher.wrote_last();
     let mut findings = findings();
     let looked = look(&built, Wants::default(), &mut findings, observer)?;
     findings.require_sound(snapshot.name())?;
-    file.sync().map_err(|e| Error::io("sync", path, e))?;
+    flusher.finish().map_err(|e| Error::io("sync", path, e))?;
     Ok(Restored {
         file: Arc::clone(file),
         size_bytes: built.size_bytes(),
@@ -96,6 +98,7 @@ pub(super) fn copy_of(
     observer: &dyn Observer,
 ) -> Result<Restored> {
     let name = "the restored database";
+    let mut flusher = Flusher::new(file);
     read_in_order(
         &first.file,
         first.size_bytes,
@@ -104,10 +107,12 @@ pub(super) fn copy_of(
         observer,
         |at, bytes| {
             file.write_at(bytes, at)
-                .map_err(|e| Error::io("write", path, e))
+                .map_err(|e| Error::io("write", path, e))?;
+            flusher.wrote(bytes.len() as u64);
+            Ok(())
         },
     )?;
-    file.sync().map_err(|e| Error::io("sync", path, e))?;
+    flusher.finish().map_err(|e| Error::io("sync", path, e))?;
     Ok(first)
 }
 
@@ -117,6 +122,7 @@ fn copy(
     options: &RestoreOptions,
     file: &Arc<dyn NewFile>,
     path: &Path,
+    flusher: &mut Flusher,
 ) -> Result<Option<Digest>> {
     let expected = snapshot.digest().filter(|_| !options.skip_hash_check);
     let mut hasher = expected.map(|_| Sha256::new());
@@ -131,7 +137,9 @@ fn copy(
                 hasher.update(bytes);
             }
             file.write_at(bytes, at)
-                .map_err(|e| Error::io("write", path, e))
+                .map_err(|e| Error::io("write", path, e))?;
+            flusher.wrote(bytes.len() as u64);
+            Ok(())
         },
     )?;
     let (Some(expected), Some(hasher)) = (expected, hasher) else {

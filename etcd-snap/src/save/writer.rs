@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::options::SaveOptions;
-use crate::io::{NewFile, ReadAt, StagedFile};
+use crate::io::{Flusher, NewFile, ReadAt, StagedFile};
 use crate::observe::{Event, Observer};
 use crate::verify::{Contents, Findings, Wants, look};
 use crate::{Digest, Error, ErrorKind, Result, Snapshot};
@@ -129,14 +129,19 @@ impl Work {
     /// Nothing when the future went away.
     fn run(self, mut inbox: mpsc::Receiver<Order>) -> Option<Result<Contents>> {
         let mut hasher = Sha256::new();
+        let mut flusher = Flusher::new(&self.file);
         let mut written = 0;
         loop {
             let done = match inbox.blocking_recv()? {
                 Order::Reserve(bytes) => self.reserve(bytes),
-                Order::Write(buffer) => self.write(&buffer, &mut written, &mut hasher),
+                Order::Write(buffer) => {
+                    let done = self.write(&buffer, &mut written, &mut hasher);
+                    flusher.wrote(buffer.len() as u64);
+                    done
+                }
                 Order::Finish(digest) => {
                     let found = Digest::new(hasher.finalize().into());
-                    return Some(self.finish(written, digest, found));
+                    return Some(self.finish(written, digest, found, flusher));
                 }
             };
             if let Err(e) = done {
@@ -163,7 +168,13 @@ impl Work {
         Ok(())
     }
 
-    fn finish(&self, written: u64, expected: Digest, found: Digest) -> Result<Contents> {
+    fn finish(
+        &self,
+        written: u64,
+        expected: Digest,
+        found: Digest,
+        mut flusher: Flusher,
+    ) -> Result<Contents> {
         if expected != found {
             return Err(Error::new(
                 ErrorKind::DigestMismatch,
@@ -179,9 +190,11 @@ impl Work {
         self.file
             .write_at(expected.as_bytes(), written)
             .map_err(|e| Error::io("write", &self.path, e).with_offset(written))?;
+        // The rest goes to the disk while it is looked through.
+        flusher.wrote_last();
         let contents = self.check()?;
-        self.file
-            .sync()
+        flusher
+            .finish()
             .map_err(|e| Error::io("bring to the disk", &self.path, e))?;
         Ok(contents)
     }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use etcd_snap::{DigestCheck, ErrorKind, Snapshot, VerifyOptions, VerifyReport, status, verify};
+use etcd_snap::{
+    DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions, VerifyReport, status, verify,
+};
 use etcd_snap_testdata::database::{DatabaseBuilder, Image};
 use proptest::prelude::*;
 
@@ -23,7 +25,12 @@ fn assert_numbers_are_the_models(
     let model = builder.model();
     let snapshot = open(file);
     let report = report(&snapshot);
-    prop_assert_eq!(&report.problems, &[]);
+    // Notes are for what a sound database may hold, such as the alarm of a member that is gone.
+    prop_assert!(
+        report.worst() <= Some(Severity::Note),
+        "{:?}",
+        report.problems
+    );
     let status = status(&snapshot).expect("sound");
     prop_assert_eq!(status.hash, model.status_hash());
     prop_assert_eq!(status.revision.get(), model.revision());
