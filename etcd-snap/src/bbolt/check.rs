@@ -165,6 +165,12 @@ impl<'a> Walk<'a, '_> {
                 let Some((child, least, bound)) = self.descend(frame)? else {
                     continue;
                 };
+                let wanted = bound
+                    .as_ref()
+                    .is_none_or(|bound| self.visitor.wants_below(bound));
+                if !wanted {
+                    continue;
+                }
                 if path.len() >= DEEPEST_TREE {
                     let message = format!("the tree is more than {DEEPEST_TREE} pages deep");
                     let offset = self.pages.offset(child);
@@ -334,7 +340,7 @@ impl<'a> Walk<'a, '_> {
         if let Err(e) = result {
             self.note(e)?;
         }
-        if element.is_bucket() {
+        if element.is_bucket() && follow != Follow::Nothing {
             if frame.inline {
                 let message = "an inline bucket holds another bucket";
                 return Err(frame.view.damaged(ProblemCode::Bucket, message).into());

@@ -21,7 +21,7 @@ pub(crate) use check::{check, check_unreachable};
 pub(crate) use edit::{Edit, Records};
 pub(crate) use find::Lookup;
 pub(crate) use leaf_page::{LeafPage, LeafRecord};
-pub(crate) use leaves::Leaves;
+pub(crate) use leaves::{Bounds, Leaves};
 pub(crate) use meta::{Meta, MetaPages};
 pub use page::PageId;
 pub(crate) use page::PageKind;

@@ -13,6 +13,8 @@ pub(crate) enum Follow {
     Records,
     /// To the branches: leaves below a branch are named and not read.
     Branches,
+    /// Not at all.
+    Nothing,
 }
 
 /// Is told what the walk meets. An error of its own ends the walk.
@@ -27,6 +29,11 @@ pub(crate) trait Visitor {
     /// `bound`. It is marked as in use; the pages that overflow from it are not.
     fn leaf(&mut self, id: PageId, least: &[u8], bound: Option<&[u8]>) {
         let _ = (id, least, bound);
+    }
+    /// Whether to go where all keys are smaller than `bound`.
+    fn wants_below(&self, bound: &[u8]) -> bool {
+        let _ = bound;
+        true
     }
     /// A page of the bucket that began last, or of the root, with its overflow.
     fn page(&mut self, kind: PageKind, pages: u64) {

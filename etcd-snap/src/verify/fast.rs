@@ -41,6 +41,8 @@ pub(super) enum Fast {
     LookCloser {
         digest: Option<Digest>,
     },
+    /// The tables for so many pages would take too much memory.
+    TooLarge,
 }
 
 const LOOK_CLOSER: Result<Fast> = Ok(Fast::LookCloser { digest: None });
@@ -55,7 +57,7 @@ pub(super) fn look(
     let Some(mut memory) =
         MOST_TABLE_BYTES.checked_sub(file.end.saturating_mul(Leaves::BYTES_PER_PAGE))
     else {
-        return LOOK_CLOSER;
+        return Ok(Fast::TooLarge);
     };
     let compactions = Compactions::read(snapshot)?;
     let mut survey = Findings::new(findings.max_problems());
@@ -79,7 +81,6 @@ pub(super) fn look(
     let hashes = Hashes::new(leaves.len());
     let known = Known {
         snapshot,
-        leaves,
         at,
         finished: compactions.finished,
         fingerprints: &fingerprints,
@@ -90,7 +91,7 @@ pub(super) fn look(
             .finished
             .map(|_| Once::new(file.most_keys(leaves), memory)),
     };
-    let (tallies, digest) = match file.judge(&known, &hashes, &usage, wants.digest)? {
+    let (tallies, digest) = match file.judge(&known, leaves, &hashes, &usage, wants.digest)? {
         (Swept::Sound(tallies), digest) => (tallies, digest),
         (Swept::Odd, digest) => return Ok(Fast::LookCloser { digest }),
     };
@@ -293,6 +294,7 @@ impl<'a> File<'a> {
     fn judge(
         &self,
         known: &Known<'a>,
+        leaves: &Leaves,
         hashes: &Hashes,
         usage: &Usage,
         digest: bool,
@@ -305,13 +307,13 @@ impl<'a> File<'a> {
         let progress = |done| self.tell(done, total);
         let sweep = Sweep {
             usage: Some(usage),
-            ..self.sweep(known.leaves, &progress)
+            ..self.sweep(leaves, &progress)
         };
         if !digest {
             let swept = sweep.run(
                 threads(),
                 || Tally::new(known),
-                |tally, leaf, page| judge(known, hashes, tally, leaf, page),
+                |tally, leaf, page| judge(known, leaves, hashes, tally, leaf, page),
             )?;
             return Ok((swept, None));
         }
@@ -320,7 +322,7 @@ impl<'a> File<'a> {
             Sha256::new(),
             |hasher, block| hasher.update(block),
             Tally::new(known),
-            |tally, leaf, page| judge(known, hashes, tally, leaf, page),
+            |tally, leaf, page| judge(known, leaves, hashes, tally, leaf, page),
         )?;
         let swept = match swept {
             Swept::Sound(tally) => Swept::Sound(vec![tally]),

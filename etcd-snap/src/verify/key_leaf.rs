@@ -9,7 +9,7 @@ use super::leases::Leases;
 use super::once::Once;
 use super::touched::Touched;
 use crate::backend::{KeyValueShape, PackedRevision, RevisionKey};
-use crate::bbolt::{LeafPage, Leaves};
+use crate::bbolt::{Bounds, LeafPage, Leaves};
 use crate::{Revision, Snapshot};
 
 /// Leaves of which only a part counts for HashKV, that are held at a time.
@@ -18,7 +18,6 @@ const MOST_IN_PART: usize = 1 << 19;
 /// What is known before the leaves are read.
 pub(super) struct Known<'a> {
     pub(super) snapshot: &'a Snapshot,
-    pub(super) leaves: &'a Leaves,
     pub(super) at: At,
     /// The compaction that left one record of each key.
     pub(super) finished: Option<Revision>,
@@ -97,28 +96,37 @@ pub(super) fn user_key(value: &[u8]) -> Option<&[u8]> {
 /// Counts and hashes one leaf. `false`: something in it is odd.
 pub(super) fn judge<'a>(
     known: &Known<'a>,
+    leaves: &Leaves,
     hashes: &Hashes,
     tally: &mut Tally<'a>,
     leaf: usize,
     page: &LeafPage<'_>,
 ) -> bool {
-    try_judge(known, hashes, tally, leaf, page).is_some()
+    try_judge(known, leaves, hashes, tally, leaf, page).is_some()
 }
 
-/// A record that is sound in itself.
+/// A change, as far as it decides what counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Change {
+    pub(super) revision: PackedRevision,
+    /// Of the user's key.
+    pub(super) key: u128,
+    pub(super) lease: i64,
+    /// The key may have been touched since the finished compaction.
+    pub(super) may_be_touched: bool,
+}
+
+/// A record that is sound in itself, and where it stands.
 #[derive(Debug, Clone, Copy)]
 struct InView {
-    change: PackedRevision,
-    fingerprint: u128,
-    lease: i64,
+    change: Change,
     start: usize,
     end: usize,
-    /// Its key may have been touched since the finished compaction.
-    may_be_touched: bool,
 }
 
 fn try_judge<'a>(
     known: &Known<'a>,
+    leaves: &Leaves,
     hashes: &Hashes,
     tally: &mut Tally<'a>,
     leaf: usize,
@@ -126,19 +134,20 @@ fn try_judge<'a>(
 ) -> Option<()> {
     let mut in_view = std::mem::take(&mut tally.in_view);
     in_view.clear();
-    tally.view(known, leaf, page, &mut in_view)?;
+    let bounds = leaves.bounds(leaf)?;
+    tally.view(known, bounds, page, &mut in_view)?;
     // Two rounds over tables that are larger than the processor's caches, each of which asks for all keys at once.
     if let Some(once) = &known.once {
         let keys = in_view
             .iter()
-            .filter(|record| Some(record.change.main()) <= known.finished)
-            .map(|record| record.fingerprint);
+            .filter(|record| Some(record.change.revision.main()) <= known.finished)
+            .map(|record| record.change.key);
         if !once.come(keys) {
             return None;
         }
     }
     for record in &mut in_view {
-        record.may_be_touched = known.touched.may_have(record.fingerprint);
+        record.change.may_be_touched = known.touched.may_have(record.change.key);
     }
 
     let mut status = Run::default();
@@ -146,14 +155,14 @@ fn try_judge<'a>(
     let mut whole = true;
     for record in &in_view {
         status.take(page, record.start, record.end)?;
-        if tally.count(known, record)? {
+        if tally.count(known, &record.change)? {
             counting.take(page, record.start, record.end)?;
         } else {
             whole = false;
         }
     }
     // bbolt leaves no leaf empty below a branch; the walk may say what it thinks of that.
-    let last = in_view.last()?.change.main();
+    let last = in_view.last()?.change.revision.main();
     tally.last = tally.last.max(Some(last));
     tally.records = tally.records.saturating_add(in_view.len() as u64);
     tally.pages = tally.pages.saturating_add(page.pages());
@@ -175,11 +184,10 @@ impl<'a> Tally<'a> {
     fn view(
         &mut self,
         known: &Known<'a>,
-        leaf: usize,
+        bounds: Bounds,
         page: &LeafPage<'_>,
         in_view: &mut Vec<InView>,
     ) -> Option<()> {
-        let bounds = known.leaves.bounds(leaf)?;
         let below = PackedRevision::from_bits(bounds.below);
         let mut before: Option<PackedRevision> = None;
         for record in page.records() {
@@ -208,19 +216,21 @@ impl<'a> Tally<'a> {
                 self.largest.insert(size, revision.main, key);
             }
             in_view.push(InView {
-                change,
-                fingerprint: known.fingerprints.of(key),
-                lease: shape.lease,
+                change: Change {
+                    revision: change,
+                    key: known.fingerprints.of(key),
+                    lease: shape.lease,
+                    may_be_touched: false,
+                },
                 start: record.start,
                 end: record.end,
-                may_be_touched: false,
             });
         }
         Some(())
     }
 
     /// Whether a record counts for HashKV (formats.md 4.2). `None`: odd.
-    fn count(&mut self, known: &Known<'a>, record: &InView) -> Option<bool> {
+    pub(super) fn count(&mut self, known: &Known<'_>, change: &Change) -> Option<bool> {
         let At {
             revision,
             compact_revision,
@@ -228,31 +238,30 @@ impl<'a> Tally<'a> {
         let newest = || {
             known
                 .touched
-                .newest(record.fingerprint)
-                .filter(|_| record.may_be_touched)
+                .newest(change.key)
+                .filter(|_| change.may_be_touched)
         };
-        let change = record.change;
-        let main = change.main();
+        let main = change.revision.main();
         if Some(main) <= known.finished {
-            if change.is_tombstone() {
+            if change.revision.is_tombstone() {
                 // Of the deletes up to a compaction only one at its own revision may be left.
                 self.left_out = true;
                 return (Some(main) == known.finished).then_some(false);
             }
-            if record.may_be_touched && newest().is_some() {
+            if change.may_be_touched && newest().is_some() {
                 self.left_out = true;
                 return Some(false);
             }
             self.live_below = self.live_below.saturating_add(1);
-            self.has_lease(known, record.lease)?;
+            self.has_lease(known, change.lease)?;
             return Some(true);
         }
         if main > revision {
             return Some(false);
         }
-        let is_live = newest()? == change && !change.is_tombstone();
+        let is_live = newest()? == change.revision && !change.revision.is_tombstone();
         if is_live {
-            self.has_lease(known, record.lease)?;
+            self.has_lease(known, change.lease)?;
         }
         if Some(main) <= compact_revision && !is_live {
             self.left_out = true;

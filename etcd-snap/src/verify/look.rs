@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::at::{Asked, At, Compactions};
 use super::fast::{self, Fast};
 use super::findings::{Findings, examine_metas};
+use super::large;
 use super::records::{Records, Walked};
 use super::{Contents, read_in_order};
 use crate::bbolt::{self, Usage, Visitor as _};
@@ -45,12 +46,14 @@ pub(crate) fn look(
     examine_metas(snapshot, findings);
     let mut looked = match fast::look(snapshot, wants, findings, observer)? {
         Fast::Sound(looked) => *looked,
+        Fast::TooLarge => look_in_tree_order(snapshot, wants, findings, observer, large::look)?,
         Fast::LookCloser { digest } => {
             let wants = Wants {
                 digest: wants.digest && digest.is_none(),
                 ..wants
             };
-            let mut looked = look_closer(snapshot, wants, findings, observer)?;
+            let mut looked =
+                look_in_tree_order(snapshot, wants, findings, observer, |_, _, _, _| Ok(None))?;
             looked.digest = looked.digest.or(digest);
             looked
         }
@@ -59,36 +62,17 @@ pub(crate) fn look(
     Ok(looked)
 }
 
-/// In the order of the tree, as often as it takes; the digest beside it.
-fn look_closer(
+/// Is told of pages that are done, and how many there are.
+pub(super) type Progress<'a> = &'a dyn Fn(u64, u64) -> Result<()>;
+
+/// In the order of the tree, as often as it takes, with the digest beside it; `hopeful` is tried first.
+fn look_in_tree_order(
     snapshot: &Snapshot,
     wants: Wants,
     findings: &mut Findings,
     observer: &dyn Observer,
+    hopeful: fn(&Snapshot, Asked, &mut Findings, Progress<'_>) -> Result<Option<Looked>>,
 ) -> Result<Looked> {
-    std::thread::scope(|scope| {
-        let hashing = wants
-            .digest
-            .then(|| scope.spawn(|| hash(snapshot, &Silent)));
-        let contents = walk(snapshot, wants.hash_kv, findings, observer);
-        let digest = hashing.map(|hashing| {
-            hashing
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        Ok(Looked {
-            contents: contents?,
-            digest: digest.transpose()?,
-        })
-    })
-}
-
-fn walk(
-    snapshot: &Snapshot,
-    asked: Asked,
-    findings: &mut Findings,
-    observer: &dyn Observer,
-) -> Result<Contents> {
     let page_size = u64::from(snapshot.meta().page_size);
     let progress = |done: u64, total: u64| {
         tell(
@@ -100,6 +84,34 @@ fn walk(
             },
         )
     };
+    std::thread::scope(|scope| {
+        let hashing = wants
+            .digest
+            .then(|| scope.spawn(|| hash(snapshot, &Silent)));
+        let looked = match hopeful(snapshot, wants.hash_kv, findings, &progress) {
+            Ok(None) => walk(snapshot, wants.hash_kv, findings, &progress),
+            Ok(Some(looked)) => Ok(looked),
+            Err(e) => Err(e),
+        };
+        let digest = hashing.map(|hashing| {
+            hashing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        Ok(Looked {
+            digest: digest.transpose()?,
+            ..looked?
+        })
+    })
+}
+
+/// Takes nothing for granted, and names every problem.
+pub(super) fn walk(
+    snapshot: &Snapshot,
+    asked: Asked,
+    findings: &mut Findings,
+    progress: Progress<'_>,
+) -> Result<Looked> {
     let compactions = Compactions::read(snapshot)?;
     // The last revision is not known yet; a hash at it takes all there is.
     let at = At {
@@ -111,7 +123,7 @@ fn walk(
         damaged |= problem.severity == Severity::Damaged;
         findings.problem(problem);
     };
-    let mut records = Records::new(snapshot, at, &mut report, &progress)?;
+    let mut records = Records::new(snapshot, at, &mut report, progress)?;
     let usage = check(snapshot, &mut records)?;
     check_unreachable(snapshot, &usage, &mut |problem| records.problem(problem));
     let last = records.last_revision();
@@ -130,7 +142,10 @@ fn walk(
         let at = asked.at(compactions, last)?;
         contents.hash_kv = hash.map(|hash| HashKv::new(hash, at));
     }
-    Ok(contents)
+    Ok(Looked {
+        contents,
+        digest: None,
+    })
 }
 
 pub(super) fn check(snapshot: &Snapshot, visitor: &mut dyn bbolt::Visitor) -> Result<Usage> {

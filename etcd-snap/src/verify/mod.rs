@@ -9,12 +9,15 @@ mod fast;
 mod findings;
 mod fingerprint;
 mod key_leaf;
+mod large;
 mod leases;
 mod look;
 mod once;
 mod records;
 mod rounds;
 mod touched;
+#[cfg(test)]
+mod ways;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -5,7 +5,9 @@ use super::at::{At, Compactions};
 use super::changes::contradiction;
 use super::contents::{BucketContents, Largest};
 use super::entries::Entries;
+use super::large::Counting;
 use super::leases::Leases;
+use super::look::Progress;
 use super::rounds::Rounds;
 use crate::backend::{KeyValueShape, RevisionKey, bucket};
 use crate::bbolt::{Follow, Leaves, PageError, PageId, PageKind, Record, Visitor};
@@ -26,7 +28,7 @@ enum Walk {
 
 pub(super) struct Records<'a, P> {
     report: P,
-    progress: &'a dyn Fn(u64, u64) -> Result<()>,
+    progress: Progress<'a>,
     walk: Walk,
     /// The bucket whose records come now.
     bucket: Vec<u8>,
@@ -35,6 +37,8 @@ pub(super) struct Records<'a, P> {
     last: Option<RevisionKey>,
     entries: Entries,
     rounds: Rounds,
+    /// In the place of the rounds, where more is known.
+    counting: Option<Counting<'a>>,
     leases: Leases<'a>,
     largest: Largest,
     hash_kv: KeepHash,
@@ -92,7 +96,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         snapshot: &'a Snapshot,
         at: At,
         report: P,
-        progress: &'a dyn Fn(u64, u64) -> Result<()>,
+        progress: Progress<'a>,
     ) -> Result<Self> {
         Ok(Self {
             report,
@@ -103,6 +107,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             last: None,
             entries: Entries::default(),
             rounds: Rounds::new(),
+            counting: None,
             leases: Leases::of(snapshot)?,
             largest: Largest::default(),
             hash_kv: KeepHash::new(at),
@@ -120,6 +125,17 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             bytes_behind: 0,
         });
         self
+    }
+
+    /// Which records count is known, if the file is sound.
+    pub(super) fn counting_with(mut self, counting: Counting<'a>) -> Self {
+        self.counting = Some(counting);
+        self
+    }
+
+    /// What was given for counting, after the walk.
+    pub(super) fn take_counting(&mut self) -> Option<Counting<'a>> {
+        self.counting.take()
     }
 
     /// Whether the same walk must be done again, for keys that were put off or to hash what counts.
@@ -249,13 +265,10 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             let message = format!("revision {revision} {what}");
             self.say(record.damaged(ProblemCode::Record, message));
         }
-        if self.walk == Walk::First {
-            self.hash_what_counts(record, revision, number)?;
-        }
         self.count(record, revision, &shape, number)
     }
 
-    /// Which record of its key is the newest.
+    /// Which record of its key is the newest, and whether it counts.
     fn count(
         &mut self,
         record: &mut Record<'_, '_>,
@@ -263,13 +276,24 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         shape: &KeyValueShape,
         number: u64,
     ) -> Result<(), PageError> {
-        let mut fingerprint = self.rounds.fingerprints().begin();
+        let fingerprints = match &self.counting {
+            Some(counting) => counting.fingerprints(),
+            None => self.rounds.fingerprints(),
+        };
+        let mut fingerprint = fingerprints.begin();
         record.value_pieces(shape.key.start, shape.key.end, |bytes| {
             fingerprint.update(bytes);
         })?;
         let key = fingerprint.finish();
+        if let Some(counting) = &mut self.counting {
+            if counting.count(revision, key, shape.lease) {
+                self.hash_record(record)?;
+            }
         // What came after the revision of the hash decides nothing.
-        if revision.main <= self.hash_kv.at.revision {
+        } else if revision.main <= self.hash_kv.at.revision {
+            if self.walk == Walk::First {
+                self.hash_what_counts(record, revision, number)?;
+            }
             if revision.tombstone {
                 self.rounds.delete(key, number);
             } else {
@@ -318,7 +342,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         revision: RevisionKey,
         number: u64,
     ) -> Result<(), PageError> {
-        let KeepHash { at, mut hash, .. } = self.hash_kv;
+        let at = self.hash_kv.at;
         if revision.main > at.revision {
             return Ok(());
         }
@@ -329,7 +353,11 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                 return Ok(());
             }
         }
-        hash = crc32c::crc32c_append(hash, record.key);
+        self.hash_record(record)
+    }
+
+    fn hash_record(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError> {
+        let mut hash = crc32c::crc32c_append(self.hash_kv.hash, record.key);
         record.value_pieces(0, record.value_len(), |bytes| {
             hash = crc32c::crc32c_append(hash, bytes);
         })?;

@@ -1,0 +1,228 @@
+//! A sound database that is too large for the tables of the pass in file order: in the order of the tree, with the memory of a
+//! few pages, and with the same knowledge of which records count.
+
+use super::at::{Asked, At, Compactions};
+use super::findings::Findings;
+use super::fingerprint::Fingerprints;
+use super::key_leaf::{Change, Known, Tally, user_key};
+use super::look::{Looked, Progress, check, check_unreachable};
+use super::once::Once;
+use super::records::{Records, Walked};
+use super::touched::Touched;
+use crate::backend::{PackedRevision, RevisionKey, bucket};
+use crate::bbolt::{Follow, PageError, Record, Visitor};
+use crate::{HashKv, Problem, Result, Revision, Severity, Snapshot};
+
+/// For tables, together: what is left of 64 MiB beside what a bit or two for each page take.
+const MOST_TABLE_BYTES: u64 = 40 << 20;
+/// What a key in [`Touched`] takes, at worst while its table grows.
+const TOUCHED_KEY_BYTES: u64 = 48;
+
+/// `None`: something is odd; the walk that takes nothing for granted finds out what.
+pub(super) fn look(
+    snapshot: &Snapshot,
+    asked: Asked,
+    findings: &mut Findings,
+    progress: Progress<'_>,
+) -> Result<Option<Looked>> {
+    let compactions = Compactions::read(snapshot)?;
+    let fingerprints = Fingerprints::new();
+    let upto = asked.revision.unwrap_or(Revision::new(i64::MAX >> 21));
+    let Some(touched) = touched(snapshot, compactions, upto, &fingerprints, progress)? else {
+        return Ok(None);
+    };
+    let memory = touched.len().saturating_mul(TOUCHED_KEY_BYTES);
+    let memory = MOST_TABLE_BYTES.saturating_sub(memory);
+    let known = Known {
+        snapshot,
+        at: At {
+            revision: upto,
+            compact_revision: asked.compact_revision.or(compactions.compact_revision()),
+        },
+        finished: compactions.finished,
+        fingerprints: &fingerprints,
+        leases: None,
+        touched: &touched,
+        once: compactions
+            .finished
+            .map(|_| Once::new(snapshot.meta().high_water.get().saturating_mul(8), memory)),
+    };
+
+    let mut survey = Findings::new(findings.max_problems());
+    let mut records = Records::new(
+        snapshot,
+        known.at,
+        |problem| survey.problem(problem),
+        progress,
+    )?
+    .counting_with(Counting::new(&known));
+    let usage = check(snapshot, &mut records)?;
+    check_unreachable(snapshot, &usage, &mut |problem| records.problem(problem));
+    let last = records.last_revision();
+    let hash = records.hash_kv();
+    let counting = records.take_counting();
+    let Walked {
+        mut contents,
+        largest,
+        ..
+    } = records.finish();
+    let is_sound = survey.worst() < Some(Severity::Damaged);
+    let Some(counting) = counting.filter(|counting| is_sound && !counting.is_odd()) else {
+        return Ok(None);
+    };
+    contents.live_keys = counting.live_keys();
+    if contents.live_keys == 0 && counting.left_out() {
+        return Ok(None);
+    }
+    survey.give_to(findings);
+    let at = asked.at(compactions, last)?;
+    contents.hash_kv = hash.map(|hash| HashKv::new(hash, at));
+    contents.largest_records = largest.into_vec();
+    contents.free_pages = usage.free();
+    Ok(Some(Looked {
+        contents,
+        digest: None,
+    }))
+}
+
+/// Decides which records count while a walk goes by.
+pub(super) struct Counting<'a> {
+    known: &'a Known<'a>,
+    tally: Tally<'a>,
+    odd: bool,
+}
+
+impl<'a> Counting<'a> {
+    fn new(known: &'a Known<'a>) -> Self {
+        Self {
+            known,
+            tally: Tally::new(known),
+            odd: false,
+        }
+    }
+
+    pub(super) fn fingerprints(&self) -> &Fingerprints {
+        self.known.fingerprints
+    }
+
+    /// Whether a record counts for HashKV.
+    pub(super) fn count(&mut self, revision: RevisionKey, key: u128, lease: i64) -> bool {
+        let counts = revision.packed().and_then(|packed| {
+            let below = Some(revision.main) <= self.known.finished;
+            if below && !self.known.once.as_ref()?.come(std::iter::once(key)) {
+                return None;
+            }
+            let change = Change {
+                revision: packed,
+                key,
+                lease,
+                may_be_touched: self.known.touched.may_have(key),
+            };
+            self.tally.count(self.known, &change)
+        });
+        self.odd |= counts.is_none();
+        counts.unwrap_or_default()
+    }
+
+    fn is_odd(&self) -> bool {
+        self.odd
+    }
+
+    fn left_out(&self) -> bool {
+        self.tally.left_out
+    }
+
+    fn live_keys(&self) -> u64 {
+        self.tally
+            .live_below
+            .saturating_add(self.known.touched.live())
+    }
+}
+
+/// The keys that were touched since the finished compaction; `None`: odd, or too many.
+fn touched(
+    snapshot: &Snapshot,
+    compactions: Compactions,
+    upto: Revision,
+    fingerprints: &Fingerprints,
+    progress: Progress<'_>,
+) -> Result<Option<Touched>> {
+    let finished = compactions.finished.unwrap_or_default();
+    let (Some(above), Some(upto)) = (
+        PackedRevision::last_of(finished),
+        PackedRevision::last_of(upto),
+    ) else {
+        return Ok(None);
+    };
+    let mut touching = Touching {
+        above,
+        upto,
+        fingerprints,
+        progress,
+        touched: Touched::default(),
+        in_key_bucket: false,
+        odd: false,
+    };
+    check(snapshot, &mut touching)?;
+    Ok((!touching.odd).then(|| Touched::sum(vec![touching.touched])))
+}
+
+/// Goes to the last leaves of the `key` bucket only.
+struct Touching<'a> {
+    above: PackedRevision,
+    upto: PackedRevision,
+    fingerprints: &'a Fingerprints,
+    progress: Progress<'a>,
+    touched: Touched,
+    in_key_bucket: bool,
+    odd: bool,
+}
+
+impl Visitor for Touching<'_> {
+    fn bucket(&mut self, name: &[u8]) -> Result<Follow> {
+        self.in_key_bucket = name == bucket::KEY;
+        Ok(if self.in_key_bucket {
+            Follow::Records
+        } else {
+            Follow::Nothing
+        })
+    }
+
+    fn bucket_end(&mut self) {
+        self.in_key_bucket = false;
+    }
+
+    fn wants_below(&self, bound: &[u8]) -> bool {
+        let packed = RevisionKey::parse(bound).ok().and_then(RevisionKey::packed);
+        !self.in_key_bucket || packed.is_none_or(|bound| bound > self.above)
+    }
+
+    fn record(&mut self, record: &mut Record<'_, '_>) -> Result<(), PageError> {
+        let change = RevisionKey::parse(record.key)
+            .ok()
+            .and_then(RevisionKey::packed);
+        self.odd |= change.is_none() || record.nesting > 0;
+        let Some(change) = change.filter(|change| *change > self.above && *change <= self.upto)
+        else {
+            return Ok(());
+        };
+        let mut value = Vec::new();
+        record.value_pieces(0, record.value_len(), |piece| {
+            value.extend_from_slice(piece);
+        })?;
+        match user_key(&value) {
+            Some(key) => self.touched.touch(self.fingerprints.of(key), change),
+            None => self.odd = true,
+        }
+        self.odd |= self.touched.len() > MOST_TABLE_BYTES / 2 / TOUCHED_KEY_BYTES;
+        Ok(())
+    }
+
+    fn problem(&mut self, _: Problem) {
+        self.odd = true;
+    }
+
+    fn progress(&mut self, _: u64, total: u64) -> Result<()> {
+        (self.progress)(0, total)
+    }
+}
