@@ -16,8 +16,8 @@ use crate::{Error, ErrorKind, Result};
 
 /// A tree of 4 KiB pages with two children a branch would pass a petabyte at this depth; a cycle would never end.
 const DEEPEST_TREE: usize = 64;
-/// 16 TiB of 4 KiB pages. A file with holes can claim any number, and every one takes two bits of memory.
-const MOST_PAGES: u64 = 1 << 32;
+/// Half a TiB of 4 KiB pages. A file with holes can claim any number, and every one takes two bits of memory.
+const MOST_PAGES: u64 = 1 << 27;
 /// etcd has buckets at the top only.
 const DEEPEST_BUCKET: usize = 8;
 

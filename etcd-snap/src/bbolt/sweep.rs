@@ -14,7 +14,7 @@ use super::usage::Usage;
 use crate::io::ReadAt;
 use crate::{Error, ErrorKind, Result};
 
-/// Read at a time.
+/// Read at a time; of the pages themselves where they are larger.
 const BLOCK: u64 = 1 << 20;
 /// Blocks under way between the thread that reads and the one that hashes.
 const BLOCKS_UNDER_WAY: usize = 6;
@@ -56,6 +56,9 @@ impl<S, F: Fn(&mut S, usize, &LeafPage<'_>) -> bool + Sync> Judge<S> for F {}
 type Spare = Mutex<Vec<u8>>;
 
 impl Sweep<'_> {
+    /// Several blocks are in memory at a time.
+    pub(crate) const LARGEST_PAGE: u64 = BLOCK;
+
     /// All leaves, on `threads` threads; each begins with a state of its own.
     pub(crate) fn run<S: Send>(
         &self,

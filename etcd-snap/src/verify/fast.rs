@@ -8,7 +8,7 @@
 //! are read first. That each key comes once below the compaction is checked, not believed.
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicI64, AtomicU16, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
@@ -18,6 +18,7 @@ use super::contents::Largest;
 use super::crc_join::Joiner;
 use super::findings::Findings;
 use super::fingerprint::Fingerprints;
+use super::hashes::{Hashes, Joined};
 use super::key_leaf::{Known, Tally, judge, user_key};
 use super::look::{Looked, Wants, check, check_unreachable};
 use super::once::Once;
@@ -54,6 +55,9 @@ pub(super) fn look(
     observer: &dyn Observer,
 ) -> Result<Fast> {
     let file = File::of(snapshot, observer);
+    if file.page_size > Sweep::LARGEST_PAGE {
+        return Ok(Fast::TooLarge);
+    }
     let Some(mut memory) =
         MOST_TABLE_BYTES.checked_sub(file.end.saturating_mul(Leaves::BYTES_PER_PAGE))
     else {
@@ -108,18 +112,12 @@ pub(super) fn look(
         return Ok(Fast::LookCloser { digest });
     }
     survey.give_to(findings);
-    let contents = sum_up(
-        walked.contents,
-        walked.largest,
-        &deferred,
-        &hashes,
-        tally,
-        at,
-        live,
-    );
+    let key = hashes.join(&tally.exceptions, threads());
+    let contents = sum_up(walked.contents, walked.largest, &deferred, key, tally, at);
     Ok(Fast::Sound(Box::new(Looked {
         contents: Contents {
             revision: last,
+            live_keys: live,
             free_pages: usage.free(),
             ..contents
         },
@@ -315,6 +313,7 @@ impl<'a> File<'a> {
                 || Tally::new(known),
                 |tally, leaf, page| judge(known, leaves, hashes, tally, leaf, page),
             )?;
+            self.tell(total, total)?;
             return Ok((swept, None));
         }
         let (swept, hasher) = sweep.run_beside(
@@ -353,83 +352,21 @@ fn touch(
     Some(())
 }
 
-/// The CRC of the records of each leaf, and how many bytes it is of.
-pub(super) struct Hashes {
-    crcs: Vec<AtomicU32>,
-    /// [`Self::LONG`]: too many for these, they are among the long ones of a tally.
-    bytes: Vec<AtomicU16>,
-}
-
-impl Hashes {
-    const LONG: u16 = u16::MAX;
-
-    fn new(leaves: usize) -> Self {
-        Self {
-            crcs: (0..leaves).map(|_| AtomicU32::new(0)).collect(),
-            bytes: (0..leaves).map(|_| AtomicU16::new(0)).collect(),
-        }
-    }
-
-    pub(super) fn set(&self, leaf: usize, part: Part, tally: &mut Tally<'_>) {
-        let (Some(crc), Some(bytes)) = (self.crcs.get(leaf), self.bytes.get(leaf)) else {
-            return;
-        };
-        crc.store(part.crc, Ordering::Relaxed);
-        let short = u16::try_from(part.bytes).unwrap_or(Self::LONG);
-        bytes.store(short, Ordering::Relaxed);
-        if short == Self::LONG {
-            tally.long.push((leaf, part.bytes));
-        }
-    }
-
-    /// In the order of keys.
-    fn parts<'h>(&'h self, long: &'h [(usize, u32)]) -> impl Iterator<Item = Part> + 'h {
-        let mut long = long.iter();
-        self.crcs.iter().zip(&self.bytes).map(move |(crc, bytes)| {
-            let bytes = match bytes.load(Ordering::Relaxed) {
-                Self::LONG => long.next().map_or(0, |(_, bytes)| *bytes),
-                short => u32::from(short),
-            };
-            Part {
-                crc: crc.load(Ordering::Relaxed),
-                bytes,
-            }
-        })
-    }
-}
-
-/// A CRC, and how many bytes it is of.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Part {
-    pub(super) crc: u32,
-    pub(super) bytes: u32,
-}
-
 /// Joins the hashes, and adds what the leaves hold to what the survey found.
 fn sum_up(
     mut contents: Contents,
     mut largest: Largest,
     deferred: &Deferred,
-    hashes: &Hashes,
+    key: Joined,
     tally: Tally<'_>,
     at: At,
-    live_keys: u64,
 ) -> Contents {
     let mut joiner = Joiner::new();
-    let mut hash = deferred.hash_before;
-    let mut hash_kv = crc32c::crc32c(bucket::KEY);
-    let mut in_part = tally.in_part.iter().peekable();
-    for (leaf, part) in hashes.parts(&tally.long).enumerate() {
-        hash = joiner.join(hash, part.crc, part.bytes.into());
-        let counts = match in_part.next_if(|(other, _)| *other == leaf) {
-            Some((_, counts)) => *counts,
-            None => part,
-        };
-        hash_kv = joiner.join(hash_kv, counts.crc, counts.bytes.into());
-    }
+    let hash = joiner.join(deferred.hash_before, key.all.crc, key.all.bytes);
     contents.hash = joiner.join(hash, contents.hash, deferred.bytes_behind);
+    let name = crc32c::crc32c(bucket::KEY);
+    let hash_kv = joiner.join(name, key.counting.crc, key.counting.bytes);
     contents.hash_kv = Some(HashKv::new(hash_kv, at));
-    contents.live_keys = live_keys;
     contents.total_records = contents.total_records.saturating_add(tally.records);
     let key_bucket = contents
         .buckets
@@ -437,7 +374,7 @@ fn sum_up(
         .find(|contents| contents.name.as_bytes() == bucket::KEY);
     if let Some(contents) = key_bucket {
         contents.records = contents.records.saturating_add(tally.records);
-        contents.data_bytes = contents.data_bytes.saturating_add(tally.data_bytes);
+        contents.data_bytes = contents.data_bytes.saturating_add(key.all.bytes);
         contents.pages = contents.pages.saturating_add(tally.pages);
     }
     largest.merge(tally.largest);

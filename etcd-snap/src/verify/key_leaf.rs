@@ -3,8 +3,8 @@
 use super::at::At;
 use super::changes::contradiction;
 use super::contents::Largest;
-use super::fast::{Hashes, Part};
 use super::fingerprint::Fingerprints;
+use super::hashes::{Exceptions, Hashes, Part};
 use super::leases::Leases;
 use super::once::Once;
 use super::touched::Touched;
@@ -13,7 +13,7 @@ use crate::bbolt::{Bounds, LeafPage, Leaves};
 use crate::{Revision, Snapshot};
 
 /// Leaves of which only a part counts for HashKV, that are held at a time.
-const MOST_IN_PART: usize = 1 << 19;
+const MOST_IN_PART: usize = 1 << 18;
 
 /// What is known before the leaves are read.
 pub(super) struct Known<'a> {
@@ -35,7 +35,6 @@ pub(super) struct Tally<'a> {
     /// Records of the leaf in view.
     in_view: Vec<InView>,
     pub(super) records: u64,
-    pub(super) data_bytes: u64,
     pub(super) pages: u64,
     /// Keys that live and were not touched since the finished compaction.
     pub(super) live_below: u64,
@@ -43,10 +42,7 @@ pub(super) struct Tally<'a> {
     pub(super) left_out: bool,
     pub(super) last: Option<Revision>,
     pub(super) largest: Largest,
-    /// Leaves with very many bytes.
-    pub(super) long: Vec<(usize, u32)>,
-    /// What counts for HashKV of leaves that do not count whole.
-    pub(super) in_part: Vec<(usize, Part)>,
+    pub(super) exceptions: Exceptions,
 }
 
 impl<'a> Tally<'a> {
@@ -56,14 +52,12 @@ impl<'a> Tally<'a> {
             leases: Leases::of(known.snapshot).ok(),
             in_view: Vec::new(),
             records: 0,
-            data_bytes: 0,
             pages: 0,
             live_below: 0,
             left_out: false,
             last: None,
             largest: Largest::default(),
-            long: Vec::new(),
-            in_part: Vec::new(),
+            exceptions: Exceptions::default(),
         }
     }
 
@@ -71,18 +65,15 @@ impl<'a> Tally<'a> {
     pub(super) fn sum(tallies: Vec<Self>) -> Option<Self> {
         let mut sum = tallies.into_iter().reduce(|mut sum, other| {
             sum.records = sum.records.saturating_add(other.records);
-            sum.data_bytes = sum.data_bytes.saturating_add(other.data_bytes);
             sum.pages = sum.pages.saturating_add(other.pages);
             sum.live_below = sum.live_below.saturating_add(other.live_below);
             sum.left_out |= other.left_out;
             sum.last = sum.last.max(other.last);
             sum.largest.merge(other.largest);
-            sum.long.extend(other.long);
-            sum.in_part.extend(other.in_part);
+            sum.exceptions.extend(other.exceptions);
             sum
         })?;
-        sum.long.sort_unstable_by_key(|(leaf, _)| *leaf);
-        sum.in_part.sort_unstable_by_key(|(leaf, _)| *leaf);
+        sum.exceptions.sort();
         Some(sum)
     }
 }
@@ -167,11 +158,11 @@ fn try_judge<'a>(
     tally.records = tally.records.saturating_add(in_view.len() as u64);
     tally.pages = tally.pages.saturating_add(page.pages());
     let status = status.finish(page)?;
-    tally.data_bytes = tally.data_bytes.saturating_add(status.bytes.into());
-    hashes.set(leaf, status, tally);
+    hashes.set(leaf, status, &mut tally.exceptions);
     if !whole {
-        tally.in_part.push((leaf, counting.finish(page)?));
-        if tally.in_part.len() > MOST_IN_PART {
+        let in_part = &mut tally.exceptions.in_part;
+        in_part.push((leaf, counting.finish(page)?));
+        if in_part.len() > MOST_IN_PART {
             return None;
         }
     }
@@ -285,7 +276,7 @@ impl<'a> Tally<'a> {
 #[derive(Debug, Default)]
 struct Run {
     crc: u32,
-    bytes: u32,
+    bytes: u64,
     start: usize,
     end: usize,
 }
@@ -303,7 +294,7 @@ impl Run {
     fn hash(&mut self, page: &LeafPage<'_>) -> Option<()> {
         let bytes = page.bytes(self.start..self.end)?;
         self.crc = crc32c::crc32c_append(self.crc, bytes);
-        self.bytes = self.bytes.checked_add(u32::try_from(bytes.len()).ok()?)?;
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
         Some(())
     }
 

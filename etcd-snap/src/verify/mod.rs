@@ -8,6 +8,7 @@ mod entries;
 mod fast;
 mod findings;
 mod fingerprint;
+mod hashes;
 mod key_leaf;
 mod large;
 mod leases;
