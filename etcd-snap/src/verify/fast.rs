@@ -23,16 +23,14 @@ use super::key_leaf::{Known, Tally, judge, user_key};
 use super::look::{Looked, Wants, check, check_unreachable};
 use super::once::Once;
 use super::records::{Deferred, Records, Walked};
-use super::touched::Touched;
+use super::touched::{Place, Touched, Touching};
 use crate::backend::{PackedRevision, RevisionKey, bucket};
 use crate::bbolt::{LeafRecord, Leaves, Sweep, Swept, Usage};
 use crate::observe::{Event, Observer, Phase, tell};
 use crate::{Digest, HashKv, Result, Revision, Severity, Snapshot};
 
 /// For tables that grow with the file, together: what is left of 64 MiB beside blocks, buffers and the program.
-const MOST_TABLE_BYTES: u64 = 44 << 20;
-/// What a key in [`Touched`] takes, at worst while its table grows.
-const TOUCHED_KEY_BYTES: u64 = 48;
+const MOST_TABLE_BYTES: u64 = 48 << 20;
 const MOST_THREADS: usize = 4;
 
 /// What came of it.
@@ -75,12 +73,12 @@ pub(super) fn look(
     let at = wants.hash_kv.at(compactions, last)?;
 
     let fingerprints = Fingerprints::new();
-    let most_touched = memory / 2 / TOUCHED_KEY_BYTES;
-    let touched = file.touched(leaves, compactions, at, &fingerprints, most_touched)?;
-    let Some(touched) = touched else {
+    let most = memory / Touching::BYTES;
+    let touched = file.touched(leaves, compactions, at, &fingerprints, most)?;
+    let Some((touched, first_touched)) = touched else {
         return LOOK_CLOSER;
     };
-    memory = memory.saturating_sub(touched.len().saturating_mul(TOUCHED_KEY_BYTES));
+    memory = memory.saturating_sub(touched.len().saturating_mul(Touching::BYTES));
 
     let hashes = Hashes::new(leaves.len());
     let known = Known {
@@ -90,6 +88,7 @@ pub(super) fn look(
         fingerprints: &fingerprints,
         leases: walked.lease_ids.as_deref(),
         touched: &touched,
+        first_touched,
         // Keys are not counted yet; leaves are full enough of them that these are not too few.
         once: compactions
             .finished
@@ -228,7 +227,8 @@ impl<'a> File<'a> {
         })
     }
 
-    /// The keys that were touched between the finished compaction and the revision of the hash. `None`: odd, or too many.
+    /// The keys that were touched between the finished compaction and the revision of the hash, and the first leaf that may
+    /// hold such a change. `None`: odd, or too many.
     fn touched(
         &self,
         leaves: &Leaves,
@@ -236,7 +236,7 @@ impl<'a> File<'a> {
         at: At,
         fingerprints: &Fingerprints,
         most: u64,
-    ) -> Result<Option<Touched>> {
+    ) -> Result<Option<(Touched, usize)>> {
         let finished = compactions.finished.unwrap_or_default();
         let (Some(above), Some(upto)) = (
             PackedRevision::last_of(finished),
@@ -245,22 +245,25 @@ impl<'a> File<'a> {
             return Ok(None);
         };
         let progress = |_| self.tell(0, self.end.saturating_mul(self.page_size));
+        let first = leaves.first_above(above.bits());
         let sweep = Sweep {
-            from: leaves.first_above(above.bits()),
+            from: first,
             ..self.sweep(leaves, &progress)
         };
         let room = AtomicI64::new(i64::try_from(most).unwrap_or(i64::MAX));
-        let swept = sweep.run(threads(), Touched::default, |touched, _, page| {
-            let before = touched.len();
-            let sound = page
-                .records()
-                .all(|record| touch(touched, record, above..=upto, fingerprints).is_some());
-            let new = touched.len().saturating_sub(before);
+        let swept = sweep.run(threads(), Touching::default, |touching, leaf, page| {
+            let before = touching.len();
+            let leaf = leaf.saturating_sub(first);
+            let sound = page.records().enumerate().all(|(number, record)| {
+                let touched = touch(touching, leaf, number, record, above..=upto, fingerprints);
+                touched.is_some()
+            });
+            let new = touching.len().saturating_sub(before);
             let room = room.fetch_sub(i64::try_from(new).unwrap_or(i64::MAX), Ordering::Relaxed);
             sound && room > 0
         })?;
         Ok(match swept {
-            Swept::Sound(parts) => Some(Touched::sum(parts)),
+            Swept::Sound(parts) => Some((Touched::sum(parts), first)),
             Swept::Odd => None,
         })
     }
@@ -339,7 +342,9 @@ fn threads() -> usize {
 
 /// A record that may be a change within a range. `None`: odd.
 fn touch(
-    touched: &mut Touched,
+    touching: &mut Touching,
+    leaf: usize,
+    number: usize,
     record: Option<LeafRecord<'_>>,
     range: RangeInclusive<PackedRevision>,
     fingerprints: &Fingerprints,
@@ -347,7 +352,8 @@ fn touch(
     let record = record?;
     let change = RevisionKey::parse(record.key).ok()?.packed()?;
     if change > *range.start() && change <= *range.end() {
-        touched.touch(fingerprints.of(user_key(record.value)?), change);
+        let place = Place::in_leaf(leaf, number, change.is_tombstone())?;
+        touching.touch(fingerprints.of(user_key(record.value)?), place);
     }
     Some(())
 }

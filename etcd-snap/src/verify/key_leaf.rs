@@ -7,7 +7,7 @@ use super::fingerprint::Fingerprints;
 use super::hashes::{Exceptions, Hashes, Part};
 use super::leases::Leases;
 use super::once::Once;
-use super::touched::Touched;
+use super::touched::{Place, Touched};
 use crate::backend::{KeyValueShape, PackedRevision, RevisionKey};
 use crate::bbolt::{Bounds, LeafPage, Leaves};
 use crate::{Revision, Snapshot};
@@ -26,6 +26,8 @@ pub(super) struct Known<'a> {
     pub(super) leases: Option<&'a [i64]>,
     /// The keys that were touched since, up to the revision of the hash.
     pub(super) touched: &'a Touched,
+    /// The first leaf that may hold such a change.
+    pub(super) first_touched: usize,
     pub(super) once: Option<Once>,
 }
 
@@ -103,6 +105,8 @@ pub(super) struct Change {
     /// Of the user's key.
     pub(super) key: u128,
     pub(super) lease: i64,
+    /// Where it stands among those above the finished compaction; `None` below it.
+    pub(super) place: Option<Place>,
     /// The key may have been touched since the finished compaction.
     pub(super) may_be_touched: bool,
 }
@@ -127,6 +131,12 @@ fn try_judge<'a>(
     in_view.clear();
     let bounds = leaves.bounds(leaf)?;
     tally.view(known, bounds, page, &mut in_view)?;
+    for (number, InView { change, .. }) in in_view.iter_mut().enumerate() {
+        if Some(change.revision.main()) > known.finished {
+            let leaf = leaf.checked_sub(known.first_touched)?;
+            change.place = Place::in_leaf(leaf, number, change.revision.is_tombstone());
+        }
+    }
     // Two rounds over tables that are larger than the processor's caches, each of which asks for all keys at once.
     if let Some(once) = &known.once {
         let keys = in_view
@@ -211,6 +221,7 @@ impl<'a> Tally<'a> {
                     revision: change,
                     key: known.fingerprints.of(key),
                     lease: shape.lease,
+                    place: None,
                     may_be_touched: false,
                 },
                 start: record.start,
@@ -250,7 +261,7 @@ impl<'a> Tally<'a> {
         if main > revision {
             return Some(false);
         }
-        let is_live = newest()? == change.revision && !change.revision.is_tombstone();
+        let is_live = newest()? == change.place? && !change.revision.is_tombstone();
         if is_live {
             self.has_lease(known, change.lease)?;
         }

@@ -8,15 +8,15 @@ use super::key_leaf::{Change, Known, Tally, user_key};
 use super::look::{Looked, Progress, check, check_unreachable};
 use super::once::Once;
 use super::records::{Records, Walked};
-use super::touched::Touched;
+use super::touched::{Place, Touched, Touching};
 use crate::backend::{PackedRevision, RevisionKey, bucket};
 use crate::bbolt::{Follow, PageError, Record, Visitor};
 use crate::{HashKv, Problem, Result, Revision, Severity, Snapshot};
 
 /// For tables, together: what is left of 64 MiB beside what a bit or two for each page take.
-const MOST_TABLE_BYTES: u64 = 40 << 20;
-/// What a key in [`Touched`] takes, at worst while its table grows.
-const TOUCHED_KEY_BYTES: u64 = 48;
+const MOST_TABLE_BYTES: u64 = 44 << 20;
+/// Of these for changes since the finished compaction; while they are sorted the others are not there yet.
+const MOST_TOUCHED_BYTES: u64 = 32 << 20;
 
 /// `None`: something is odd; the walk that takes nothing for granted finds out what.
 pub(super) fn look(
@@ -31,7 +31,7 @@ pub(super) fn look(
     let Some(touched) = touched(snapshot, compactions, upto, &fingerprints, progress)? else {
         return Ok(None);
     };
-    let memory = touched.len().saturating_mul(TOUCHED_KEY_BYTES);
+    let memory = touched.len().saturating_mul(Touching::BYTES);
     let memory = MOST_TABLE_BYTES.saturating_sub(memory);
     let known = Known {
         snapshot,
@@ -43,6 +43,7 @@ pub(super) fn look(
         fingerprints: &fingerprints,
         leases: None,
         touched: &touched,
+        first_touched: 0,
         once: compactions
             .finished
             .map(|_| Once::new(snapshot.meta().high_water.get().saturating_mul(8), memory)),
@@ -89,6 +90,8 @@ pub(super) fn look(
 pub(super) struct Counting<'a> {
     known: &'a Known<'a>,
     tally: Tally<'a>,
+    /// Changes above the finished compaction, up to the revision of the hash, so far.
+    above: u64,
     odd: bool,
 }
 
@@ -97,6 +100,7 @@ impl<'a> Counting<'a> {
         Self {
             known,
             tally: Tally::new(known),
+            above: 0,
             odd: false,
         }
     }
@@ -112,10 +116,16 @@ impl<'a> Counting<'a> {
             if below && !self.known.once.as_ref()?.come(std::iter::once(key)) {
                 return None;
             }
+            let mut place = None;
+            if !below && revision.main <= self.known.at.revision {
+                place = Some(Place::nth(self.above, revision.tombstone)?);
+                self.above = self.above.saturating_add(1);
+            }
             let change = Change {
                 revision: packed,
                 key,
                 lease,
+                place,
                 may_be_touched: self.known.touched.may_have(key),
             };
             self.tally.count(self.known, &change)
@@ -154,31 +164,31 @@ fn touched(
     ) else {
         return Ok(None);
     };
-    let mut touching = Touching {
+    let mut touching = LastLeaves {
         above,
         upto,
         fingerprints,
         progress,
-        touched: Touched::default(),
+        touching: Touching::default(),
         in_key_bucket: false,
         odd: false,
     };
     check(snapshot, &mut touching)?;
-    Ok((!touching.odd).then(|| Touched::sum(vec![touching.touched])))
+    Ok((!touching.odd).then(|| Touched::sum(vec![touching.touching])))
 }
 
 /// Goes to the last leaves of the `key` bucket only.
-struct Touching<'a> {
+struct LastLeaves<'a> {
     above: PackedRevision,
     upto: PackedRevision,
     fingerprints: &'a Fingerprints,
     progress: Progress<'a>,
-    touched: Touched,
+    touching: Touching,
     in_key_bucket: bool,
     odd: bool,
 }
 
-impl Visitor for Touching<'_> {
+impl Visitor for LastLeaves<'_> {
     fn bucket(&mut self, name: &[u8]) -> Result<Follow> {
         self.in_key_bucket = name == bucket::KEY;
         Ok(if self.in_key_bucket {
@@ -210,11 +220,15 @@ impl Visitor for Touching<'_> {
         record.value_pieces(0, record.value_len(), |piece| {
             value.extend_from_slice(piece);
         })?;
-        match user_key(&value) {
-            Some(key) => self.touched.touch(self.fingerprints.of(key), change),
-            None => self.odd = true,
+        let place = Place::nth(self.touching.len(), change.is_tombstone());
+        match (user_key(&value), place) {
+            (Some(key), Some(place))
+                if self.touching.len() < MOST_TOUCHED_BYTES / Touching::BYTES =>
+            {
+                self.touching.touch(self.fingerprints.of(key), place);
+            }
+            _ => self.odd = true,
         }
-        self.odd |= self.touched.len() > MOST_TABLE_BYTES / 2 / TOUCHED_KEY_BYTES;
         Ok(())
     }
 

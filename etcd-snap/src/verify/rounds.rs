@@ -7,8 +7,9 @@ use super::fingerprint::Fingerprints;
 use super::touched::{ByFingerprint, split};
 use crate::Problem;
 
-/// Fingerprints held at a time: what a hash table of 2^19 places takes before it grows. That is 13 MiB.
-const MOST_FINGERPRINTS: usize = (1 << 19) / 8 * 7;
+/// Fingerprints held at a time: what a hash table of 2^20 places takes before it grows. That is 25 MiB, and half of that more
+/// for the moments in which it grows.
+const MOST_FINGERPRINTS: usize = (1 << 20) / 8 * 7;
 /// Records that can be told apart by number: 32 MiB of bits.
 const MOST_RECORDS: u64 = 1 << 28;
 /// Suspicions held at a time.
