@@ -1,7 +1,7 @@
 //! The steps from options to a file.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -25,7 +25,6 @@ const RECENT: u64 = 45;
 /// Of 1000 pages, how many are for leases, branches and what was not foreseen.
 const RESERVE: u64 = 6;
 const RESERVE_PAGES: u64 = 24;
-const SAMPLES: usize = 32;
 
 pub(super) fn write(bulk: &Bulk, path: &Path) -> Result<Facts> {
     let mut name = path.file_name().context("no file name")?.to_owned();
@@ -76,9 +75,11 @@ fn write_to(bulk: &Bulk, path: &Path) -> Result<Facts> {
 
     let small = Small::new(bulk.profile, timeline.revision(), timeline.compactions());
     let root = space.place_last(&mut small.root(&[("key", keys.root), ("lease", leases.root)]))?;
-    let (mut file, high_water_mark, free_pages, order) = space.finish()?;
+    let hole = space.hole();
+    let hole = hole.start * PAGE as u64..hole.end * PAGE as u64;
+    let (file, high_water_mark, free_pages, order) = space.finish()?;
     write_metas(&file, root, high_water_mark, timeline.revision() as u64)?;
-    let digest = seal(&mut file, high_water_mark * PAGE as u64)?;
+    let digest = seal(&file, high_water_mark * PAGE as u64, hole)?;
 
     let share = |part: u64| part as f64 / order.leaves.max(1) as f64;
     Ok(Facts {
@@ -155,7 +156,7 @@ impl Writer<'_> {
     }
 
     fn samples(&mut self, timeline: &Timeline) -> Vec<Sample> {
-        let numbers = timeline.some_keys(SAMPLES);
+        let numbers = timeline.some_keys();
         let mut samples = Vec::new();
         for number in numbers {
             let Some(state) = timeline.state(number) else {
@@ -166,7 +167,8 @@ impl Writer<'_> {
             samples.push(Sample {
                 key: String::from_utf8_lossy(&self.user_key).into_owned(),
                 put: state.put.map(|put| SamplePut {
-                    value: self.value.clone(),
+                    value_bytes: self.value.len(),
+                    value_sha256: hex(&Sha256::digest(&self.value)),
                     create_revision: put.create_revision,
                     mod_revision: state.main,
                     version: put.version,
@@ -200,20 +202,35 @@ fn write_metas(file: &File, root: u64, high_water_mark: u64, transaction: u64) -
     Ok(())
 }
 
-/// Writes the digest of everything behind it; returns it in hexadecimal digits.
-fn seal(file: &mut File, bytes: u64) -> Result<String> {
+/// Writes the digest of everything behind it; returns it in hexadecimal digits. What was never written need not be read.
+fn seal(file: &File, bytes: u64, hole: Range<u64>) -> Result<String> {
     file.set_len(bytes)?;
-    file.rewind()?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            break;
+    let zeros = vec![0; buffer.len()];
+    let mut at = 0;
+    while at < bytes {
+        let in_hole = hole.contains(&at);
+        let end = match at {
+            _ if in_hole => hole.end,
+            _ if at < hole.start => hole.start,
+            _ => bytes,
+        };
+        let count = (end - at).min(buffer.len() as u64);
+        let piece = &mut buffer[..count as usize];
+        if in_hole {
+            hasher.update(&zeros[..piece.len()]);
+        } else {
+            file.read_exact_at(piece, at)?;
+            hasher.update(piece);
         }
-        hasher.update(&buffer[..count]);
+        at += count;
     }
     let digest = hasher.finalize();
-    file.write_all(&digest)?;
-    Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+    file.write_all_at(&digest, bytes)?;
+    Ok(hex(&digest))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -203,14 +203,16 @@ impl Timeline {
         lease_of(self.slot + self.recent.operations) + 1
     }
 
-    /// Some keys that the recent section has touched and some that it has not.
-    pub(super) fn some_keys(&self, count: usize) -> Vec<KeyNumber> {
-        let order = &self.recent.order;
-        let half = count / 2;
-        let touched = (0..half).filter_map(|n| order.get(n * order.len() / half));
-        let old = (0..half as u64).map(|n| n * self.slot / half as u64);
-        let untouched = old.filter(|number| !self.recent.touched.contains_key(number));
-        touched.copied().chain(untouched).collect()
+    /// Some keys that the recent section has touched, deleted ones among them, and some that it has not.
+    pub(super) fn some_keys(&self) -> Vec<KeyNumber> {
+        const EACH: usize = 12;
+        let Recent { touched, order, .. } = &self.recent;
+        let spread = (0..EACH).filter_map(|n| order.get(n * order.len() / EACH));
+        let deleted = order.iter().filter(|number| touched[number].put.is_none());
+        let old = (0..EACH as u64).map(|n| n * self.slot / EACH as u64);
+        let untouched = old.filter(|number| !touched.contains_key(number));
+        let both = spread.chain(deleted.take(EACH)).copied();
+        both.chain(untouched).collect()
     }
 
     /// What has become of a key.

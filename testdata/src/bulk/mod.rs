@@ -129,7 +129,7 @@ impl Bulk {
         self
     }
 
-    /// Writes the file under this name once it is whole, and beside it until then. Takes some megabytes of memory, and for
+    /// Writes the file under this name once it is whole, and beside it until then. Takes some tens of megabytes of memory, and for
     /// each gigabyte about two more for the keys that were changed after the compaction.
     ///
     /// # Errors
@@ -186,8 +186,10 @@ pub struct Sample {
 /// What was put last under a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SamplePut {
-    /// The value.
-    pub value: Vec<u8>,
+    /// Bytes of the value.
+    pub value_bytes: usize,
+    /// SHA-256 of the value.
+    pub value_sha256: String,
     /// Revision that made this key, since it last did not exist.
     pub create_revision: i64,
     /// Revision of this change.

@@ -5,6 +5,7 @@
 //! all written from their beginnings to their ends. Some leaves in a row go into a lane, then the lane changes.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result};
@@ -78,6 +79,7 @@ pub(super) struct Space {
     lanes: Vec<Lane>,
     /// What fits nowhere else, and grows the file.
     tail: Lane,
+    hole: Range<u64>,
     /// Pages of the lanes that are given to nobody yet.
     left: u64,
     random: Random,
@@ -108,6 +110,7 @@ impl Space {
             file,
             lanes,
             tail: Lane::new(2 + pages + hole, u64::MAX),
+            hole: 2 + pages..2 + pages + hole,
             left: pages,
             random: Random::new(seed),
             group: Vec::new(),
@@ -124,6 +127,11 @@ impl Space {
     /// Pages that the file has left before it grows beyond what was asked for.
     pub(super) fn left(&self) -> u64 {
         self.left
+    }
+
+    /// Pages that are never written.
+    pub(super) fn hole(&self) -> Range<u64> {
+        self.hole.clone()
     }
 
     /// Gives the page its id and writes it. The image may end anywhere in its last page.
