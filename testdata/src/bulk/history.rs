@@ -207,7 +207,7 @@ impl Timeline {
     pub(super) fn some_keys(&self) -> Vec<KeyNumber> {
         const EACH: usize = 12;
         let Recent { touched, order, .. } = &self.recent;
-        let spread = (0..EACH).filter_map(|n| order.get(n * order.len() / EACH));
+        let spread = order.iter().step_by(order.len() / EACH + 1);
         let deleted = order.iter().filter(|number| touched[number].put.is_none());
         let old = (0..EACH as u64).map(|n| n * self.slot / EACH as u64);
         let untouched = old.filter(|number| !touched.contains_key(number));
