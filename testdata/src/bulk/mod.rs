@@ -129,8 +129,8 @@ impl Bulk {
         self
     }
 
-    /// Writes the file under this name once it is whole, and beside it until then. Takes some tens of megabytes of memory, and for
-    /// each gigabyte about two more for the keys that were changed after the compaction.
+    /// Writes the file under this name once it is whole, and beside it until then. Takes some tens of megabytes of memory, and
+    /// for each gigabyte of small values about twenty more, for the keys that were changed after the compaction.
     ///
     /// # Errors
     /// When the file cannot be written.
