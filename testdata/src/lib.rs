@@ -17,6 +17,7 @@
 
 use std::path::PathBuf;
 
+pub mod bulk;
 pub mod certificates;
 pub mod cluster;
 pub mod database;

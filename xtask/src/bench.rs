@@ -5,6 +5,7 @@ mod database;
 mod measure;
 mod programs;
 mod report;
+mod verify;
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,7 +25,10 @@ const PROMISED_PEAK_BYTES: u64 = 64 << 20;
 /// Starts a real etcd, fills it, and lets all programs do the same work in turn. What counts are the ratios of one run: the
 /// seconds are this machine's. Fails where etcd-snap takes more than 64 MiB of memory.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    only: Option<Only>,
     /// How large the database gets, roughly
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(8..))]
     size_mib: u64,
@@ -36,7 +40,19 @@ pub(crate) struct Arguments {
     json: Option<PathBuf>,
 }
 
+#[derive(clap::Subcommand)]
+enum Only {
+    Verify(verify::Arguments),
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.only {
+        Some(Only::Verify(arguments)) => verify::run(arguments),
+        None => run_all(arguments),
+    }
+}
+
+fn run_all(arguments: &Arguments) -> Result<()> {
     let programs = Programs::get()?;
     // Not the machine's temporary folder, which may be in memory, where copying and syncing cost nothing.
     let parent = etcd_snap_testdata::target_folder().join("bench");

@@ -2,6 +2,7 @@
 
 mod bench;
 mod codegen;
+mod database;
 mod demo;
 mod etcd;
 mod fixtures;
@@ -28,6 +29,7 @@ struct Arguments {
 enum Chore {
     Bench(bench::Arguments),
     Codegen(codegen::Arguments),
+    Database(database::Arguments),
     Demo(demo::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Codegen(arguments) => codegen::run(&arguments),
+        Chore::Database(arguments) => database::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),

@@ -352,7 +352,7 @@ impl Layout {
     }
 }
 
-fn header(id: u64, flags: u16, count: u16, extent: usize) -> [u8; HEADER] {
+pub(crate) fn header(id: u64, flags: u16, count: u16, extent: usize) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     header[..8].copy_from_slice(&id.to_le_bytes());
     header[8..10].copy_from_slice(&flags.to_le_bytes());

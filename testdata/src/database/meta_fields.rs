@@ -42,7 +42,7 @@ impl Default for MetaFields {
 }
 
 impl MetaFields {
-    pub(super) const LEN: usize = 64;
+    pub(crate) const LEN: usize = 64;
 
     /// The bytes behind the page header, with the right checksum.
     #[must_use]

@@ -28,6 +28,7 @@ mod records;
 
 pub use builder::{Change, DatabaseBuilder};
 pub use image::{Image, Page, Place};
+pub(crate) use layout::header;
 pub use layout::{FreeContent, Freelist, Inline, Shape};
 pub use meta_fields::MetaFields;
 pub use model::Model;
@@ -36,6 +37,7 @@ pub use records::{
     AlarmKind, KeyValue, Member, Permission, lease_record, placeholder_key, revision_key,
     role_record, tombstone_key, user_record,
 };
+pub(crate) use records::{bytes_field, length_delimited, number_field, varint};
 
 use std::collections::BTreeMap;
 
@@ -50,11 +52,11 @@ pub(crate) enum Entry {
 
 pub(crate) type Bucket = BTreeMap<Vec<u8>, Entry>;
 
-const HEADER: usize = 16;
-const ELEMENT: usize = 16;
-const BRANCH: u16 = 0x01;
-const LEAF: u16 = 0x02;
-const META: u16 = 0x04;
+pub(crate) const HEADER: usize = 16;
+pub(crate) const ELEMENT: usize = 16;
+pub(crate) const BRANCH: u16 = 0x01;
+pub(crate) const LEAF: u16 = 0x02;
+pub(crate) const META: u16 = 0x04;
 const FREELIST: u16 = 0x10;
 const MAGIC: u32 = 0xED0C_DAED;
 const VERSION: u32 = 2;

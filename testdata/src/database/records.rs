@@ -185,7 +185,7 @@ pub fn role_record(name: &str, permissions: &[Permission<'_>]) -> Vec<u8> {
     out
 }
 
-fn varint(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -193,20 +193,20 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-fn number_field(out: &mut Vec<u8>, field: u64, number: u64) {
+pub(crate) fn number_field(out: &mut Vec<u8>, field: u64, number: u64) {
     if number != 0 {
         varint(out, field << 3);
         varint(out, number);
     }
 }
 
-fn bytes_field(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn bytes_field(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     if !bytes.is_empty() {
         length_delimited(out, field, bytes);
     }
 }
 
-fn length_delimited(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
+pub(crate) fn length_delimited(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     varint(out, field << 3 | 2);
     varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

@@ -1,7 +1,7 @@
 //! Several programs that do the same work, in alternating runs.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -28,6 +28,24 @@ pub(super) struct Contender {
     pub(super) command: Command,
     /// What it makes: there after a run, and gone before the next one.
     pub(super) makes: Option<PathBuf>,
+    /// What is done before each run, and not measured.
+    pub(super) before: Before,
+}
+
+/// What a contender finds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Before {
+    /// The file as the one before left it.
+    Nothing,
+    /// A copy of its own, which it may change.
+    Copy {
+        /// The file.
+        from: PathBuf,
+        /// Where the copy goes.
+        to: PathBuf,
+    },
+    /// The file on the disk alone, not in memory.
+    Forget(PathBuf),
 }
 
 /// One work, and those who do it.
@@ -78,9 +96,14 @@ impl Comparison {
 impl Contender {
     fn run(&mut self) -> Result<Cost> {
         self.clear()?;
+        if let Before::Copy { from, to } = &self.before {
+            fs::copy(from, to)?;
+        }
         // What the one before left to be written would be written during this run.
-        let synced = Command::new("sync").status().context("cannot run sync")?;
-        ensure!(synced.success(), "sync ended with {synced}");
+        sync()?;
+        if let Before::Forget(path) = &self.before {
+            forget(path)?;
+        }
         let cost = measure(&mut self.command)?;
         if let Some(path) = &self.makes {
             ensure!(
@@ -104,6 +127,20 @@ impl Contender {
     }
 }
 
+/// Brings everything that was written to the disk.
+pub(super) fn sync() -> Result<()> {
+    let synced = Command::new("sync").status().context("cannot run sync")?;
+    ensure!(synced.success(), "sync ended with {synced}");
+    Ok(())
+}
+
+/// Takes a file out of the page cache. Unlike dropping all caches, this needs no rights and leaves others alone.
+fn forget(path: &Path) -> Result<()> {
+    let file = File::open(path)?;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)
+        .with_context(|| format!("cannot take {} out of the page cache", path.display()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +153,7 @@ mod tests {
             role: Role::Tool,
             command,
             makes,
+            before: Before::Nothing,
         }
     }
 
@@ -151,6 +189,27 @@ mod tests {
         };
         comparison.run(2).unwrap();
         assert!(!made.exists());
+    }
+
+    #[test]
+    fn a_contender_that_changes_what_it_looks_at_gets_a_new_copy_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+        fs::write(&from, "whole").unwrap();
+        let script = format!("grep -q whole {0} && echo broken > {0}", to.display());
+        let mut changes = contender("a", &script, Some(to.clone()));
+        changes.before = Before::Copy {
+            from: from.clone(),
+            to,
+        };
+        let mut looks = contender("b", &format!("grep -q whole {}", from.display()), None);
+        looks.before = Before::Forget(from);
+        Comparison {
+            work: "looking",
+            contenders: vec![changes, looks],
+        }
+        .run(2)
+        .unwrap();
     }
 
     #[test]

@@ -20,10 +20,24 @@ pub(super) struct Cost {
 
 /// Runs the program to its end. A failure is an error with what it said.
 pub(super) fn measure(command: &mut Command) -> Result<Cost> {
+    measure_into(command, Stdio::null())
+}
+
+/// The same, with what the program wrote to its standard output.
+pub(super) fn measure_output(command: &mut Command) -> Result<(Cost, String)> {
+    let mut written = tempfile::tempfile()?;
+    let cost = measure_into(command, written.try_clone()?.into())?;
+    let mut text = String::new();
+    written.rewind()?;
+    written.read_to_string(&mut text)?;
+    Ok((cost, text))
+}
+
+fn measure_into(command: &mut Command, stdout: Stdio) -> Result<Cost> {
     let mut said = tempfile::tempfile()?;
     command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(said.try_clone()?);
     let started = Instant::now();
     let used = command
@@ -56,6 +70,12 @@ mod tests {
         .unwrap();
         assert!(cost.cpu > Duration::ZERO && cost.cpu <= cost.wall * 2);
         assert!(cost.peak_bytes > 100_000, "{cost:?}");
+    }
+
+    #[test]
+    fn what_a_program_writes_can_be_had() {
+        let (_, text) = measure_output(Command::new("sh").args(["-c", "echo done"])).unwrap();
+        assert_eq!(text, "done\n");
     }
 
     #[test]

@@ -7,12 +7,12 @@ use anyhow::Result;
 use etcd_snap_testdata::cluster::{Cluster, Security};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 
-use super::comparison::{Comparison, Contender, Role};
+use super::comparison::{Before, Comparison, Contender, Role};
 use crate::test::{cargo, succeed};
 
 /// The executables.
 pub(super) struct Programs {
-    etcd_snap: PathBuf,
+    pub(super) etcd_snap: PathBuf,
     /// Of the newest minor.
     etcdctl: PathBuf,
     /// Of every minor that has one, newest first.
@@ -56,6 +56,7 @@ impl Programs {
                 role,
                 command,
                 makes: Some(file),
+                before: Before::Nothing,
             }
         };
         let theirs = format!("etcdctl {}", cluster.version());
@@ -94,12 +95,60 @@ impl Programs {
     pub(super) fn verify(&self, snapshot: &Path) -> Comparison {
         let mut contenders = self.offline(&["verify"], snapshot);
         contenders.retain(|contender| contender.role == Role::Ours);
-        let name = format!("hash it: {}", self.sha256.join(" "));
-        contenders.push(limit(&name, &self.sha256, &[snapshot]));
+        contenders.push(self.hash(snapshot));
         Comparison {
             work: "verify",
             contenders,
         }
+    }
+
+    /// The digest of a file and nothing else.
+    pub(super) fn hash(&self, snapshot: &Path) -> Contender {
+        let name = format!("hash it: {}", self.sha256.join(" "));
+        limit(&name, &self.sha256, &[snapshot])
+    }
+
+    /// The hash of the key-value store. etcd's tool writes to the file, so it gets a copy, and 3.6 cannot do it where keys
+    /// hang on leases.
+    pub(super) fn hashkv(&self, snapshot: &Path, leases: bool, copy: &Path) -> Comparison {
+        let mut command = clean(&self.etcd_snap);
+        command.arg("hashkv").arg(snapshot);
+        let ours = Contender {
+            name: own_name(),
+            role: Role::Ours,
+            command,
+            makes: None,
+            before: Before::Nothing,
+        };
+        let able = self.etcdutl.iter().filter(|(version, _)| match version {
+            Version::V3_4 | Version::V3_5 => false,
+            Version::V3_6 => !leases,
+            Version::V3_7 => true,
+        });
+        let theirs = able.map(|(version, program)| {
+            let mut command = clean(program);
+            command.arg("hashkv").arg(copy);
+            Contender {
+                name: format!("etcdutl {version}"),
+                role: Role::Tool,
+                command,
+                makes: Some(copy.to_owned()),
+                before: Before::Copy {
+                    from: snapshot.to_owned(),
+                    to: copy.to_owned(),
+                },
+            }
+        });
+        Comparison {
+            work: "hashkv",
+            contenders: std::iter::once(ours).chain(theirs).collect(),
+        }
+    }
+
+    /// Whether etcd-snap has a command.
+    pub(super) fn can(&self, command: &str) -> Result<bool> {
+        let output = clean(&self.etcd_snap).args([command, "--help"]).output()?;
+        Ok(output.status.success())
     }
 
     /// A data directory. The limit is to copy the database and bring it to the disk.
@@ -138,6 +187,7 @@ impl Programs {
                 role,
                 command,
                 makes: None,
+                before: Before::Nothing,
             }
         };
         let theirs = self.etcdutl.iter().map(|(version, program)| {
@@ -153,11 +203,11 @@ impl Programs {
     }
 }
 
-fn own_name() -> String {
+pub(super) fn own_name() -> String {
     "etcd-snap".to_owned()
 }
 
-fn limit(name: &str, words: &[&str], files: &[&Path]) -> Contender {
+pub(super) fn limit(name: &str, words: &[&str], files: &[&Path]) -> Contender {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]).args(files);
     Contender {
@@ -165,11 +215,12 @@ fn limit(name: &str, words: &[&str], files: &[&Path]) -> Contender {
         role: Role::Limit,
         command,
         makes: None,
+        before: Before::Nothing,
     }
 }
 
 /// Nothing in the environment steers the programs.
-fn clean(program: &Path) -> Command {
+pub(super) fn clean(program: &Path) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ETCD") {

@@ -25,57 +25,49 @@ pub(super) struct Report {
     works: Vec<Work>,
 }
 
+/// Where it was measured.
 #[derive(Serialize)]
-struct Machine {
-    architecture: &'static str,
+pub(super) struct Machine {
+    pub(super) architecture: &'static str,
     operating_system: &'static str,
-    cores: usize,
+    pub(super) cores: usize,
 }
 
+/// A work, and those who did it.
 #[derive(Serialize)]
-struct Work {
-    name: &'static str,
-    programs: Vec<Program>,
+pub(super) struct Work {
+    pub(super) name: &'static str,
+    pub(super) programs: Vec<Program>,
 }
 
+/// What one program took.
 #[derive(Serialize)]
-struct Program {
-    name: String,
-    role: Role,
-    median: Run,
+pub(super) struct Program {
+    pub(super) name: String,
+    pub(super) role: Role,
+    pub(super) median: Run,
     /// Between the slowest and the fastest run, as a part of the median: what ratios below that say is nothing.
     spread: f64,
     runs: Vec<Run>,
 }
 
+/// One run, or the middle of several.
 #[derive(Debug, Clone, Copy, Serialize)]
-struct Run {
-    wall_seconds: f64,
+pub(super) struct Run {
+    pub(super) wall_seconds: f64,
     cpu_seconds: f64,
-    peak_bytes: u64,
+    pub(super) peak_bytes: u64,
 }
 
 impl Report {
     pub(super) fn new(snapshot: &Path, rounds: u64, outcomes: Vec<Outcome>) -> Result<Self> {
-        // A program that has next to nothing of its own.
-        let least_peak_bytes = measure(&mut Command::new("true"))?.peak_bytes;
         Ok(Self {
             schema: 1,
-            machine: Machine {
-                architecture: std::env::consts::ARCH,
-                operating_system: std::env::consts::OS,
-                cores: std::thread::available_parallelism()?.get(),
-            },
+            machine: Machine::this()?,
             snapshot_bytes: snapshot.metadata()?.len(),
             rounds,
-            least_peak_bytes,
-            works: outcomes
-                .into_iter()
-                .map(|outcome| Work {
-                    name: outcome.work,
-                    programs: outcome.contenders.into_iter().map(Program::new).collect(),
-                })
-                .collect(),
+            least_peak_bytes: least_peak_bytes()?,
+            works: outcomes.into_iter().map(Work::new).collect(),
         })
     }
 
@@ -85,14 +77,27 @@ impl Report {
 
     /// The most memory that any run of etcd-snap took.
     pub(super) fn own_peak_bytes(&self) -> u64 {
-        let programs = self.works.iter().flat_map(|work| &work.programs);
-        programs
-            .filter(|program| program.role == Role::Ours)
-            .flat_map(|program| &program.runs)
-            .map(|run| run.peak_bytes)
+        self.works
+            .iter()
+            .map(Work::own_peak_bytes)
             .max()
             .unwrap_or_default()
     }
+}
+
+impl Machine {
+    pub(super) fn this() -> Result<Self> {
+        Ok(Self {
+            architecture: std::env::consts::ARCH,
+            operating_system: std::env::consts::OS,
+            cores: std::thread::available_parallelism()?.get(),
+        })
+    }
+}
+
+/// What a program takes that has next to nothing of its own.
+pub(super) fn least_peak_bytes() -> Result<u64> {
+    Ok(measure(&mut Command::new("true"))?.peak_bytes)
 }
 
 impl Program {
@@ -153,24 +158,54 @@ impl fmt::Display for Report {
             self.rounds,
             self.least_peak_bytes >> 20
         )?;
-        let mut table = Table::new();
-        table.load_style(presets::ASCII_MARKDOWN);
-        table.set_header([
-            "", "", "wall s", "x", "spread", "CPU s", "x", "peak MiB", "x",
-        ]);
-        for work in &self.works {
-            for row in work.rows() {
-                table.add_row(row);
-            }
-        }
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-        write!(f, "{table}")
+        write!(f, "{}", table(&self.works))
     }
 }
 
+/// One row a program.
+pub(super) fn table(works: &[Work]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header([
+        "", "", "wall s", "x", "spread", "CPU s", "x", "peak MiB", "x",
+    ]);
+    for work in works {
+        for row in work.rows() {
+            table.add_row(row);
+        }
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
 impl Work {
+    pub(super) fn new(outcome: Outcome) -> Self {
+        Self {
+            name: outcome.work,
+            programs: outcome.contenders.into_iter().map(Program::new).collect(),
+        }
+    }
+
+    /// The most memory that any run of etcd-snap took.
+    pub(super) fn own_peak_bytes(&self) -> u64 {
+        self.programs
+            .iter()
+            .filter(|program| program.role == Role::Ours)
+            .flat_map(|program| &program.runs)
+            .map(|run| run.peak_bytes)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The first program whose name begins like this.
+    pub(super) fn program(&self, name: &str) -> Option<&Program> {
+        self.programs
+            .iter()
+            .find(|program| program.name.starts_with(name))
+    }
+
     fn rows(&self) -> Vec<[String; 9]> {
         let ours = self
             .programs
