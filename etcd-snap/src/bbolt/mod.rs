@@ -29,5 +29,7 @@ pub(crate) use page::PageKind;
 pub(crate) use pages::PageError;
 pub(crate) use sweep::{Sweep, Swept};
 pub(crate) use top::Records;
+#[cfg(feature = "client")]
+pub(crate) use top::Top;
 pub(crate) use usage::Usage;
 pub(crate) use visit::{Follow, Record, Visitor};
