@@ -24,6 +24,8 @@ pub(crate) const NO_DIGEST: u8 = 8;
 pub(crate) const NOT_A_SNAPSHOT: u8 = 9;
 /// Something is in the way.
 pub(crate) const OCCUPIED: u8 = 10;
+/// The living members do not bear the snapshot out.
+pub(crate) const UNPROVEN: u8 = 11;
 
 /// What `--help` says of the codes.
 pub(crate) const HELP: &str = "\
@@ -39,6 +41,7 @@ Exit codes:
     8  sound, but without a digest
     9  not a snapshot, or not supported
    10  the target is already there
+   11  members differ, or none can tell
   130  stopped by SIGINT; 143 SIGTERM, 129 SIGHUP";
 
 /// The code for a failure of the library.
@@ -53,6 +56,7 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
         ErrorKind::NoDigest => NO_DIGEST,
         ErrorKind::NotASnapshot | ErrorKind::Unsupported => NOT_A_SNAPSHOT,
         ErrorKind::Occupied => OCCUPIED,
+        ErrorKind::Unproven => UNPROVEN,
         // `Cancelled` reaches this table only if no signal was the reason.
         _ => OTHER,
     }

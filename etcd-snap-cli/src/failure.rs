@@ -26,8 +26,11 @@ pub(crate) enum Failure {
         doing: &'static str,
         error: io::Error,
     },
-    /// The transfer was not over in the time that it was given.
-    Late(Duration),
+    /// It was not over in the time that it was given.
+    Late {
+        limit: Duration,
+        unfinished: &'static str,
+    },
     /// A signal asked to stop, and what was begun is cleaned up.
     Stopped(Signal),
     /// The report on standard output says it all; only the exit code is left to give.
@@ -63,7 +66,7 @@ impl Failure {
             Self::Library { error, .. } => exit::code(error.kind()),
             Self::Usage(_) => exit::USAGE,
             Self::System { .. } => exit::FILES,
-            Self::Late(_) => exit::TRANSFER,
+            Self::Late { .. } => exit::TRANSFER,
             Self::Stopped(signal) => signal.exit_code(),
             Self::Reported { code } => *code,
         }
@@ -75,11 +78,8 @@ impl Failure {
             Self::Library { error, hint } => (chain(error), hint.as_deref()),
             Self::Usage(sentence) => (sentence.clone(), None),
             Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
-            Self::Late(limit) => (
-                format!(
-                    "the snapshot was not complete within {}",
-                    humantime::format_duration(*limit)
-                ),
+            Self::Late { limit, unfinished } => (
+                format!("{unfinished} within {}", humantime::format_duration(*limit)),
                 Some("--command-timeout, or ETCDCTL_COMMAND_TIMEOUT, gives it more time"),
             ),
             Self::Stopped(signal) => (format!("stopped by {signal}"), None),

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod commands;
+mod connection;
 mod exit;
 mod failure;
 mod interrupt;

@@ -188,6 +188,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Receive => "receiving",
         Phase::Digest => "hashing",
         Phase::Check => "checking",
+        Phase::Attest => "asking members",
         Phase::Copy => "copying",
         Phase::Write => "writing",
         Phase::Publish => "publishing",

@@ -43,6 +43,8 @@ pub enum ErrorKind {
     NoDigest,
     /// It is an etcd database, and it is damaged.
     Damaged,
+    /// It is sound, and the members of the cluster do not bear it out: one has something else, or none could tell.
+    Unproven,
     /// It is not an etcd database at all.
     NotASnapshot,
     /// It is sound, but of a kind this version does not handle.
@@ -144,6 +146,18 @@ impl Error {
     pub(crate) fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.0.endpoint = Some(endpoint.into());
         self
+    }
+
+    /// The sentence, and those of all that lies beneath.
+    #[cfg(feature = "stream")]
+    pub(crate) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
     }
 
     /// What kind of failure it is.

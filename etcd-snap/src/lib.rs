@@ -1,14 +1,16 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Four verbs, each with its options and its report:
+//! Five verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
 //! * [`verify`] proves a file, and names every problem with page and offset.
 //! * [`status`] gives the numbers that etcd's own tools print.
+//! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
 //!
-//! Saving is async and needs a tokio runtime (`save_blocking` brings one); the other verbs are ordinary blocking functions.
+//! What asks a cluster is async and needs a tokio runtime (`save_blocking` and `attest_blocking` bring one); the other verbs
+//! are ordinary blocking functions.
 //! Nothing here prints, installs a global, or reads the environment, but for `SSL_CERT_FILE` and `SSL_CERT_DIR` when the
 //! system's authorities are asked for.
 //!
@@ -34,6 +36,11 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+#[cfg(feature = "client")]
+mod apart;
+#[cfg(feature = "stream")]
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod attest;
 mod backend;
 mod bbolt;
 #[cfg(feature = "client")]
@@ -66,6 +73,12 @@ mod stream;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod verify;
 
+#[cfg(feature = "client")]
+pub use attest::{AttestOptions, attest, attest_blocking};
+#[cfg(feature = "stream")]
+pub use attest::{
+    AttestReport, AttestVerdict, AttestedMember, CannotTell, MemberVerdict, Unproven,
+};
 pub use backend::Revision;
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
@@ -79,7 +92,7 @@ pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
 #[cfg(feature = "stream")]
-pub use save::{SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
+pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
 #[cfg(feature = "client")]
 pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;

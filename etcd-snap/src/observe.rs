@@ -2,6 +2,11 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+#[cfg(feature = "stream")]
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{Error, Result};
 
@@ -17,6 +22,8 @@ pub enum Phase {
     Digest,
     /// Walking pages and records.
     Check,
+    /// Asking the members of a cluster what they hold.
+    Attest,
     /// Copying the database into a data directory.
     Copy,
     /// Writing the new membership, the WAL and the `.snap` file.
@@ -32,6 +39,7 @@ impl fmt::Display for Phase {
             Self::Receive => "receive",
             Self::Digest => "digest",
             Self::Check => "check",
+            Self::Attest => "attest",
             Self::Copy => "copy",
             Self::Write => "write",
             Self::Publish => "publish",
@@ -80,5 +88,32 @@ pub(crate) fn tell(observer: &dyn Observer, event: &Event) -> Result<()> {
     match observer.event(event) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(()) => Err(Error::cancelled()),
+    }
+}
+
+/// The caller's observer, as long as there is a caller.
+#[cfg(feature = "stream")]
+pub(crate) struct UnlessCancelled {
+    observer: Arc<dyn Observer>,
+    cancelled: Arc<AtomicBool>,
+}
+
+#[cfg(feature = "stream")]
+impl UnlessCancelled {
+    pub(crate) fn new(observer: Arc<dyn Observer>, cancelled: Arc<AtomicBool>) -> Self {
+        Self {
+            observer,
+            cancelled,
+        }
+    }
+}
+
+#[cfg(feature = "stream")]
+impl Observer for UnlessCancelled {
+    fn event(&self, event: &Event) -> ControlFlow<()> {
+        if self.cancelled.load(Ordering::Relaxed) {
+            return ControlFlow::Break(());
+        }
+        self.observer.event(event)
     }
 }

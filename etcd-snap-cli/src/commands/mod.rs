@@ -27,14 +27,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Runs work that an observer can stop, and says so if it was a signal that stopped it.
 fn watched<T>(quiet: bool, work: impl FnOnce(Arc<Progress>) -> etcd_snap::Result<T>) -> Result<T> {
-    let interrupt = Interrupt::listen()?;
+    watched_with(&Interrupt::listen()?, quiet, work)
+}
+
+/// The same where there is more to do that the same signals stop.
+fn watched_with<T>(
+    interrupt: &Interrupt,
+    quiet: bool,
+    work: impl FnOnce(Arc<Progress>) -> etcd_snap::Result<T>,
+) -> Result<T> {
     let progress = Arc::new(Progress::new(quiet, interrupt.clone()));
     let done = work(Arc::clone(&progress));
     progress.finish();
-    done.map_err(|error| stopped(error, &interrupt))
+    done.map_err(|error| stopped(error, interrupt))
 }
 
-fn stopped(error: etcd_snap::Error, interrupt: &Interrupt) -> Failure {
+/// A failure that a signal may have been the reason of.
+pub(crate) fn stopped(error: etcd_snap::Error, interrupt: &Interrupt) -> Failure {
     match interrupt.signal() {
         Some(signal) if error.kind() == ErrorKind::Cancelled => Failure::Stopped(signal),
         _ => error.into(),

@@ -1,21 +1,19 @@
 //! `etcd-snap save`: a snapshot from a running cluster.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
+use clap::{Args, ValueEnum};
 use comfy_table::Table;
-use etcd_snap::{Cluster, ErrorKind, SaveOptions, SaveReport, Tls};
+use etcd_snap::{Attest, ErrorKind, SaveOptions, SaveReport};
 
 use crate::arguments::Output;
-use crate::commands::stopped;
+use crate::connection::{Connection, online};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::prompt;
-use crate::render::{self, Render, text};
+use crate::render::{self, Render, attest, text};
 use crate::values;
 
 /// Take a snapshot from a running cluster
@@ -24,6 +22,10 @@ use crate::values;
 FILE gets its name when the snapshot has arrived, its digest, pages and records are checked, and all of it is on the \
 disk. Until then, and after any failure, what was there before is still there. Of several endpoints, the first one \
 that can be used gives the snapshot. A flag wins over its variable.
+
+With --attest, every member of the cluster is asked for the hash of its keys at the snapshot's revision; if one has \
+other keys, or none can tell, there is no FILE, and the exit code is 11. With --attest=if-possible, it is no failure \
+that none can tell. A later run replaces or removes FILE.unproven.
 
 Examples:
   etcd-snap save backup.db \\
@@ -35,13 +37,27 @@ Examples:
     --cert client.crt --key client.key
 
   ETCDCTL_PASSWORD=secret \\
-    etcd-snap save backup.db --user root")]
+    etcd-snap save backup.db --user root \\
+    --attest --keep-unproven")]
 pub(crate) struct Arguments {
     /// Where the snapshot goes
     file: PathBuf,
     /// Refuse to replace FILE
     #[arg(long, help_heading = "Target")]
     no_clobber: bool,
+    /// Have the members bear it out: one must, none may differ
+    #[arg(
+        long,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "required",
+        help_heading = "Proof"
+    )]
+    attest: Option<When>,
+    /// Keep what they do not bear out as FILE.unproven
+    #[arg(long, requires = "attest", help_heading = "Proof")]
+    keep_unproven: bool,
     /// Members to ask, with commas
     #[arg(
         long,
@@ -52,18 +68,6 @@ pub(crate) struct Arguments {
         help_heading = "Connection"
     )]
     endpoints: String,
-    /// The longest that connecting to a member may take
-    #[arg(
-        long,
-        visible_alias = "dial-timeout",
-        value_name = "TIME",
-        default_value = "10s",
-        value_parser = values::waiting_time,
-        env = "ETCDCTL_DIAL_TIMEOUT",
-        hide_env_values = true,
-        help_heading = "Connection"
-    )]
-    connect_timeout: Duration,
     /// The longest silence of the server in the middle
     #[arg(
         long,
@@ -83,210 +87,75 @@ pub(crate) struct Arguments {
         help_heading = "Connection"
     )]
     command_timeout: Option<Duration>,
-    /// Trust the authorities in this PEM file [default: the system's]
-    #[arg(
-        long,
-        value_name = "PEM",
-        env = "ETCDCTL_CACERT",
-        hide_env_values = true,
-        help_heading = "TLS"
-    )]
-    cacert: Option<PathBuf>,
-    /// Show this certificate to the server
-    #[arg(
-        long,
-        value_name = "PEM",
-        requires = "key",
-        env = "ETCDCTL_CERT",
-        hide_env_values = true,
-        help_heading = "TLS"
-    )]
-    cert: Option<PathBuf>,
-    /// The key of the certificate
-    #[arg(
-        long,
-        value_name = "PEM",
-        requires = "cert",
-        env = "ETCDCTL_KEY",
-        hide_env_values = true,
-        help_heading = "TLS"
-    )]
-    key: Option<PathBuf>,
-    /// Expect this name in the server's certificate
-    #[arg(long, value_name = "NAME", help_heading = "TLS")]
-    tls_server_name: Option<String>,
-    /// Take any certificate: no protection from eavesdroppers
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "false",
-        default_missing_value = "true",
-        hide_default_value = true,
-        value_parser = values::boolean,
-        action = ArgAction::Set,
-        env = "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
-        hide_env_values = true,
-        help_heading = "TLS"
-    )]
-    insecure_skip_tls_verify: bool,
-    /// With =false, endpoints without a scheme use TLS
-    #[arg(
-        long,
-        value_name = "BOOL",
-        num_args = 0..=1,
-        require_equals = true,
-        default_value = "true",
-        default_missing_value = "true",
-        value_parser = values::boolean,
-        action = ArgAction::Set,
-        env = "ETCDCTL_INSECURE_TRANSPORT",
-        hide_env_values = true,
-        help_heading = "TLS"
-    )]
-    insecure_transport: bool,
-    /// Log in as this user; without a password, asks for it
-    #[arg(
-        long,
-        value_name = "NAME[:PASSWORD]",
-        env = "ETCDCTL_USER",
-        hide_env_values = true,
-        help_heading = "User"
-    )]
-    user: Option<String>,
-    /// Its password; safer in the variable
-    #[arg(
-        long,
-        value_name = "PASSWORD",
-        env = "ETCDCTL_PASSWORD",
-        hide_env_values = true,
-        help_heading = "User"
-    )]
-    password: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// How much the members have to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    /// One of them at least has to bear it out
+    Required,
+    /// It is enough that none differs
+    IfPossible,
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
-    let cluster = arguments.cluster()?;
+    let cluster = arguments.connection.cluster(&arguments.endpoints)?;
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
-    let mut interrupt = Interrupt::listen()?;
+    let interrupt = Interrupt::listen()?;
     let progress = Arc::new(Progress::new(output.quiet, interrupt.clone()));
-    let options = SaveOptions::default()
-        .with_stall_timeout(arguments.stall_timeout)
-        .with_no_clobber(arguments.no_clobber)
+    let options = arguments
+        .options()
         .with_observer(Arc::clone(&progress) as _);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::System {
-            doing: "start the network runtime",
-            error,
-        })?;
-    let saved = runtime.block_on(async {
-        let signals = interrupt.clone();
-        // Dropping the unfinished save removes what it has staged.
-        tokio::select! {
-            saved = etcd_snap::save(&cluster, &arguments.file, &options) => {
-                saved.map_err(|error| stopped(error, &signals))
-            }
-            signal = interrupt.signalled() => Err(Failure::Stopped(signal)),
-            limit = passed(arguments.command_timeout) => Err(Failure::Late(limit)),
-        }
-    });
+    let saved = online(
+        &interrupt,
+        arguments.command_timeout,
+        "the snapshot was not complete",
+        etcd_snap::save(&cluster, &arguments.file, &options),
+    );
     progress.finish();
-    let report = saved.map_err(|failure| failure.or_hint(|error| arguments.hint(error)))?;
-    render::print(&report, output.write_out)
-}
-
-/// Returns when the time has passed; without a limit, never.
-async fn passed(limit: Option<Duration>) -> Duration {
-    match limit {
-        Some(limit) => {
-            tokio::time::sleep(limit).await;
-            limit
+    match saved {
+        Ok(report) => render::print(&report, output.write_out),
+        Err(Failure::Library { error, hint }) => {
+            let failure = attest::print_unproven(error, output)?;
+            Err(failure.or_hint(|error| hint.or_else(|| arguments.hint(error))))
         }
-        None => std::future::pending().await,
+        Err(failure) => Err(failure),
     }
 }
 
 impl Arguments {
-    fn cluster(&self) -> Result<Cluster> {
-        let mut cluster =
-            Cluster::new(values::list(&self.endpoints))?.with_connect_timeout(self.connect_timeout);
-        if let Some(tls) = self.tls()? {
-            cluster = cluster.with_tls(tls);
-        }
-        if let Some((name, password)) = self.login()? {
-            cluster = cluster.with_user(name, password);
-        }
-        Ok(cluster)
-    }
-
-    /// Endpoints without a scheme use TLS if anything was said about it.
-    fn tls(&self) -> Result<Option<Tls>> {
-        let mut said = !self.insecure_transport;
-        let mut tls = Tls::builder();
-        if let Some(authorities) = &self.cacert {
-            tls = tls.ca_file(authorities);
-            said = true;
-        }
-        if let (Some(certificate), Some(key)) = (&self.cert, &self.key) {
-            tls = tls.identity_files(certificate, key);
-            said = true;
-        }
-        if let Some(name) = &self.tls_server_name {
-            tls = tls.server_name(name);
-            said = true;
-        }
-        if self.insecure_skip_tls_verify {
-            tls = tls.danger_skip_verification();
-            said = true;
-        }
-        if said {
-            Ok(Some(tls.build()?))
-        } else {
-            Ok(None)
-        }
-    }
-
-    /// A name with a colon in it works as it does for etcdctl: by giving the password apart.
-    fn login(&self) -> Result<Option<(String, String)>> {
-        let Some(user) = self.user.as_deref().filter(|user| !user.is_empty()) else {
-            return Ok(None);
-        };
-        let login = match (&self.password, user.split_once(':')) {
-            (Some(password), _) => (user.to_owned(), password.clone()),
-            (None, Some((name, password))) => (name.to_owned(), password.to_owned()),
-            (None, None) => (user.to_owned(), ask_password(user)?),
-        };
-        Ok(Some(login))
+    fn options(&self) -> SaveOptions {
+        SaveOptions::default()
+            .with_stall_timeout(self.stall_timeout)
+            .with_no_clobber(self.no_clobber)
+            .with_attest(match self.attest {
+                None => Attest::No,
+                Some(When::IfPossible) => Attest::IfPossible,
+                Some(When::Required) => Attest::Required,
+            })
+            .with_keep_unproven(self.keep_unproven)
     }
 
     fn hint(&self, error: &etcd_snap::Error) -> Option<String> {
         let hint = match error.kind() {
-            ErrorKind::Denied if self.user.is_none() => {
+            ErrorKind::Denied if !self.connection.has_user() => {
                 "--user names who logs in, ETCDCTL_PASSWORD holds the password"
             }
             ErrorKind::Stalled => "--stall-timeout waits longer",
             ErrorKind::Occupied if self.no_clobber => "without --no-clobber it is replaced",
+            ErrorKind::Unproven if attest::none_can_tell(error) => {
+                "--attest=if-possible takes a snapshot that no member can speak of"
+            }
+            ErrorKind::Unproven if !self.keep_unproven => {
+                "--keep-unproven keeps it as FILE.unproven, to look into"
+            }
+            ErrorKind::Unproven => attest::COMPARE,
             _ => return None,
         };
         Some(hint.to_owned())
     }
-}
-
-fn ask_password(user: &str) -> Result<String> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::Usage(format!(
-            "the user {user:?} has no password: put it into ETCDCTL_PASSWORD, or use --password"
-        )));
-    }
-    prompt::secret(&format!("Password of {}: ", text::visible(user))).map_err(|error| {
-        Failure::System {
-            doing: "ask for the password",
-            error,
-        }
-    })
 }
 
 impl Render for SaveReport {
@@ -339,6 +208,9 @@ fn facts(report: &SaveReport) -> Vec<(&'static str, String)> {
         ("keys", render::keys(report.live_keys, report.total_records)),
         ("size", text::size(report.size_bytes)),
     ]);
+    if let Some(report) = &report.attest {
+        facts.extend(attest::rows(report));
+    }
     facts
 }
 

@@ -1,19 +1,26 @@
 //! `etcd-snap verify`: is a snapshot whole?
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
 use console::Term;
-use etcd_snap::{DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions, VerifyReport};
+use etcd_snap::{
+    AttestOptions, AttestReport, DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions,
+    VerifyReport,
+};
+use serde::Serialize;
 
 use crate::arguments::Output;
-use crate::commands::watched;
-use crate::exit;
+use crate::commands::watched_with;
+use crate::connection::{Connection, online};
 use crate::failure::{Failure, Result};
-use crate::render::{self, Render, WriteOut, text};
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::render::{self, Render, attest, text};
+use crate::values;
 
 /// Check that a snapshot is whole
 #[derive(Debug, Args)]
@@ -21,35 +28,97 @@ use crate::render::{self, Render, WriteOut, text};
 Compares the digest, checks every page, decodes every record, and lists all that is wrong. The file is only read. \
 Ends with 0 only if the snapshot is proven: 7 means damaged, 8 sound but without a digest to prove it.
 
+With --against, every member of that cluster is also asked for the hash of its keys at the snapshot's revision. If one \
+has other keys, or none can tell, the exit code is 11.
+
 Examples:
   etcd-snap verify backup.db
-  etcd-snap verify -w json backup.db")]
+  etcd-snap verify -w json backup.db
+
+  etcd-snap verify backup.db \\
+    --against https://10.0.0.1:2379 \\
+    --cacert ca.crt \\
+    --cert client.crt --key client.key")]
 pub(crate) struct Arguments {
     /// The snapshot, or the database file of a stopped member
     file: PathBuf,
+    /// Compare with the members of this cluster too
+    #[arg(long, value_name = "URLS", help_heading = "Proof")]
+    against: Option<String>,
+    /// The longest that asking may take [default: no limit]
+    #[arg(
+        long,
+        value_name = "TIME",
+        value_parser = values::waiting_time,
+        env = "ETCDCTL_COMMAND_TIMEOUT",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    command_timeout: Option<Duration>,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
-    let report = watched(output.quiet, |progress| {
+    let connection = &arguments.connection;
+    let cluster = match &arguments.against {
+        Some(endpoints) => Some(connection.cluster(endpoints)?),
+        None => None,
+    };
+    // From here on signals are wishes; before, at the prompt for the password, they end the program.
+    let interrupt = Interrupt::listen()?;
+    let (snapshot, verify) = watched_with(&interrupt, output.quiet, |progress| {
         let snapshot = Snapshot::open(&arguments.file)?;
         let options = VerifyOptions::default().with_observer(progress);
-        etcd_snap::verify(&snapshot, &options)
+        let report = etcd_snap::verify(&snapshot, &options)?;
+        Ok((snapshot, report))
     })?;
-    render::print(&report, output.write_out)?;
-    match report.into_proven() {
-        Ok(_) => Ok(()),
-        // Whoever looks at both streams has just read the whole list.
-        Err(error)
-            if error.kind() != ErrorKind::NoDigest
-                && output.write_out != WriteOut::Json
-                && io::stdout().is_terminal()
-                && io::stderr().is_terminal() =>
-        {
-            Err(Failure::Reported {
-                code: exit::code(error.kind()),
-            })
+    let attest = match cluster {
+        // Nobody can speak of what cannot be read.
+        Some(cluster) if verify.is_sound() => {
+            let progress = Arc::new(Progress::new(output.quiet, interrupt.clone()));
+            let options = AttestOptions::default()
+                .with_contents(verify.contents.clone())
+                .with_observer(Arc::clone(&progress) as _);
+            let asked = online(
+                &interrupt,
+                arguments.command_timeout,
+                "the members did not answer",
+                etcd_snap::attest(&snapshot, &cluster, &options),
+            );
+            progress.finish();
+            Some(asked?)
         }
-        Err(error) => Err(Failure::from(error).or_hint(hint)),
+        _ => None,
+    };
+    let report = Report { verify, attest };
+    render::print(&report, output.write_out)?;
+    report.verdict().map_err(|error| {
+        let failure = match error.kind() {
+            ErrorKind::NoDigest => Failure::from(error),
+            _ => attest::reported(error, output),
+        };
+        failure.or_hint(hint)
+    })
+}
+
+/// What the file says of itself, and what the members say of it.
+#[derive(Debug, Serialize)]
+struct Report {
+    #[serde(flatten)]
+    verify: VerifyReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attest: Option<AttestReport>,
+}
+
+impl Report {
+    /// Damage counts before what the members say, and that before a missing digest.
+    fn verdict(self) -> etcd_snap::Result<()> {
+        let proven = self.verify.into_proven();
+        match self.attest {
+            Some(attest) => attest.into_proven().and(proven.map(drop)),
+            None => proven.map(drop),
+        }
     }
 }
 
@@ -58,6 +127,10 @@ fn hint(error: &etcd_snap::Error) -> Option<String> {
         ErrorKind::NoDigest => Some(
             "only `etcd-snap save` and `etcdctl snapshot save` add a digest; a copy of a member's db file has none".into(),
         ),
+        ErrorKind::Unproven if attest::none_can_tell(error) => {
+            Some("`etcd-snap save --attest` takes one while the members still know all of it".into())
+        }
+        ErrorKind::Unproven => Some(attest::COMPARE.into()),
         ErrorKind::Damaged | ErrorKind::DigestMismatch => {
             Some("take a new snapshot while the cluster lives, or an older one".into())
         }
@@ -65,38 +138,43 @@ fn hint(error: &etcd_snap::Error) -> Option<String> {
     }
 }
 
-impl Render for VerifyReport {
+impl Render for Report {
     fn simple(&self) -> String {
-        let mut lines = verdict(self);
+        let report = &self.verify;
+        let mut lines = verdict(report);
         lines.push('\n');
-        lines.push_str(&problem_lines(self));
-        lines.push_str(&render::lines(&if self.is_sound() {
-            facts(self)
+        lines.push_str(&problem_lines(report));
+        let mut rows = if report.is_sound() {
+            facts(report)
         } else {
             // What can still be read of a damaged database is for those who ask for it.
-            vec![digest(&self.digest), size(self)]
-        }));
+            vec![digest(&report.digest), size(report)]
+        };
+        rows.extend(self.attest.iter().flat_map(attest::rows));
+        lines.push_str(&render::lines(&rows));
         lines
     }
 
     fn tables(&self) -> Vec<Table> {
-        let mut rows = vec![("verdict", verdict(self))];
-        rows.extend(facts(self));
-        if let DigestCheck::Matches { digest } = self.digest {
+        let report = &self.verify;
+        let mut rows = vec![("verdict", verdict(report))];
+        rows.extend(facts(report));
+        if let DigestCheck::Matches { digest } = report.digest {
             rows.push(("SHA-256", digest.to_string()));
         }
-        rows.push(("hash", format!("{:x}", self.contents.hash)));
+        rows.push(("hash", format!("{:x}", report.contents.hash)));
         rows.push((
             "page size",
-            text::count(self.page_size_bytes.into(), "byte"),
+            text::count(report.page_size_bytes.into(), "byte"),
         ));
         rows.push((
             "checked in",
-            text::duration(Duration::from_millis(self.duration_ms)),
+            text::duration(Duration::from_millis(report.duration_ms)),
         ));
+        rows.extend(self.attest.iter().flat_map(attest::rows));
         let mut tables = vec![render::pairs(rows)];
-        if !self.problems.is_empty() {
-            tables.push(problem_table(self));
+        if !report.problems.is_empty() {
+            tables.push(problem_table(report));
         }
         tables
     }

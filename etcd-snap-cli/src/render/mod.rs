@@ -1,5 +1,6 @@
 //! Reports on standard output: a few lines to read, a table, or JSON.
 
+pub(crate) mod attest;
 pub(crate) mod text;
 
 use std::io::{self, Write};

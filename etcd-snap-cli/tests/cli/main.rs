@@ -1,5 +1,6 @@
 //! The command as people and scripts meet it: what it prints where, and how it ends.
 
+mod attest;
 mod help;
 mod real_etcd;
 mod reports;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 
 use etcd_snap_testdata::database::Image;
-use etcd_snap_testdata::fake::{Fault, Server};
+use etcd_snap_testdata::fake::{Fault, Hash, HashAnswer, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Room, good};
@@ -75,6 +75,29 @@ fn save_stops_though_the_server_is_silent_and_leaves_nothing() {
         let room = Room::new();
         let mut command = room.command("save new.db --stall-timeout 1h --endpoints");
         let (ended, _) = signalled(command.arg(server.endpoint()), &server.endpoint(), signal);
+        assert_eq!(ended, Some(code));
+        assert_eq!(room.names(), ["good.db"]);
+    }
+}
+
+#[test]
+fn whoever_waits_for_members_can_stop_and_leaves_nothing() {
+    // The revision of the file.
+    let silent = HashAnswer {
+        revision: 215,
+        hash: Hash::Silence,
+    };
+    let server = Server::serving_bytes(good())
+        .with_hash(silent)
+        .start()
+        .unwrap();
+    let room = Room::new();
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+        let mut verify = room.command("verify good.db --against");
+        let (ended, _) = signalled(verify.arg(server.endpoint()), "asking 1 of 1 ", signal);
+        assert_eq!(ended, Some(code));
+        let mut save = room.command("save new.db --attest --keep-unproven --endpoints");
+        let (ended, _) = signalled(save.arg(server.endpoint()), &server.endpoint(), signal);
         assert_eq!(ended, Some(code));
         assert_eq!(room.names(), ["good.db"]);
     }

@@ -29,6 +29,12 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ("save new.db --endpoints http://a:1/path", "has a path"),
         ("save new.db --endpoints ,", "no endpoint is given"),
         ("save new.db --user ann", "ETCDCTL_PASSWORD"),
+        ("save new.db --keep-unproven", "--attest[=<WHEN>]"),
+        (
+            "save new.db --attest=often",
+            "possible values: required, if-possible",
+        ),
+        ("verify good.db --against http://a:1/path", "has a path"),
         ("save . --endpoints 127.0.0.1:1", "names a directory"),
         ("restore good.db --bump-revision 5", "--mark-compacted"),
         ("restore good.db --mark-compacted", "--bump-revision"),

@@ -13,12 +13,13 @@ mod page;
 mod page_set;
 mod pages;
 mod sweep;
+mod top;
 mod usage;
 mod view;
 mod visit;
 
 pub(crate) use check::{check, check_unreachable};
-pub(crate) use edit::{Edit, Records};
+pub(crate) use edit::Edit;
 pub(crate) use find::Lookup;
 pub(crate) use leaf_page::{LeafPage, LeafRecord};
 pub(crate) use leaves::{Bounds, Leaves};
@@ -27,5 +28,8 @@ pub use page::PageId;
 pub(crate) use page::PageKind;
 pub(crate) use pages::PageError;
 pub(crate) use sweep::{Sweep, Swept};
+pub(crate) use top::Records;
+#[cfg(feature = "client")]
+pub(crate) use top::Top;
 pub(crate) use usage::Usage;
 pub(crate) use visit::{Follow, Record, Visitor};

@@ -11,7 +11,7 @@ use crate::{Error, ErrorKind, Result};
 pub(crate) async fn choose(cluster: &Cluster) -> Result<(Member, MemberStatus)> {
     let mut failures = Vec::new();
     for endpoint in cluster.endpoints() {
-        match try_one(cluster, endpoint).await {
+        match reach(cluster, endpoint).await {
             Ok(member) => return Ok(member),
             // Users and rights are the whole cluster's: the next member would say the same.
             Err(e) if e.kind() == ErrorKind::Denied => return Err(e),
@@ -21,7 +21,11 @@ pub(crate) async fn choose(cluster: &Cluster) -> Result<(Member, MemberStatus)> 
     Err(none_of(failures))
 }
 
-async fn try_one(cluster: &Cluster, endpoint: &Endpoint) -> Result<(Member, MemberStatus)> {
+/// Connects to one endpoint, logs in, and asks who it is.
+pub(crate) async fn reach(
+    cluster: &Cluster,
+    endpoint: &Endpoint,
+) -> Result<(Member, MemberStatus)> {
     let limit = cluster.connect_timeout();
     let system;
     let tls = match cluster.tls() {

@@ -113,6 +113,16 @@ impl Endpoint {
         }
     }
 
+    /// Whether it says that it wants no TLS.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.scheme == Scheme::Http
+    }
+
+    /// Whether both lead to one place, as far as their texts tell.
+    pub(crate) fn leads_to_same(&self, other: &Self) -> bool {
+        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
     /// What to resolve.
     pub(crate) fn address(&self) -> (&str, u16) {
         (&self.host, self.port)

@@ -15,7 +15,9 @@ use super::endpoint::Endpoint;
 use super::explain;
 use super::generated::etcdserverpb::auth_client::AuthClient;
 use super::generated::etcdserverpb::maintenance_client::MaintenanceClient;
-use super::generated::etcdserverpb::{SnapshotRequest, SnapshotResponse, StatusRequest};
+use super::generated::etcdserverpb::{
+    HashKvRequest, SnapshotRequest, SnapshotResponse, StatusRequest,
+};
 use crate::stream::{Arrivals, Chunk};
 use crate::{ClusterId, Error, ErrorKind, MemberId, Result, Revision};
 
@@ -44,6 +46,29 @@ pub(crate) struct MemberStatus {
     pub(crate) has_leader: bool,
     /// Alarms and other complaints, as text.
     pub(crate) errors: Vec<String>,
+}
+
+/// The hash over a member's keys (formats.md 3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KvHash {
+    pub(crate) member_id: MemberId,
+    pub(crate) hash: u32,
+    /// The compaction that it takes for done; `None` in a store that was never compacted.
+    pub(crate) compact_revision: Option<Revision>,
+    /// The member's own revision when it answered.
+    pub(crate) current: Revision,
+}
+
+/// Why a member gives no hash.
+#[derive(Debug)]
+pub(crate) enum NoHash {
+    /// It has compacted the revision away.
+    Compacted,
+    /// It has not got to the revision yet.
+    Future,
+    /// A learner answers no such question.
+    Learner,
+    Failed(Error),
 }
 
 impl MemberStatus {
@@ -139,6 +164,48 @@ impl Member {
         })
     }
 
+    /// Asks for the hash over its keys at a revision; at its current one, where none is given. The member reads all of its
+    /// keys for it, for which it gets as long as `limit`.
+    pub(crate) async fn hash_kv(
+        &self,
+        revision: Option<Revision>,
+        limit: Duration,
+    ) -> Result<KvHash, NoHash> {
+        const DOING: &str = "hash its keys";
+        let request = HashKvRequest {
+            revision: revision.map_or(0, Revision::get),
+        };
+        let mut client = MaintenanceClient::new(self.channel.clone());
+        let answer = self
+            .within(limit, DOING, client.hash_kv(self.request(request)))
+            .await
+            .map_err(NoHash::Failed)?;
+        let answer = match answer {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                let ends = |end: &str| status.message().ends_with(end);
+                return Err(if ends("required revision has been compacted") {
+                    NoHash::Compacted
+                } else if ends("required revision is a future revision") {
+                    NoHash::Future
+                } else if ends("rpc not supported for learner") {
+                    NoHash::Learner
+                } else {
+                    NoHash::Failed(self.refused(DOING, &status))
+                });
+            }
+        };
+        let header = answer.header.unwrap_or_default();
+        Ok(KvHash {
+            member_id: MemberId::new(header.member_id),
+            hash: answer.hash,
+            // -1 until the first compaction.
+            compact_revision: Some(Revision::new(answer.compact_revision))
+                .filter(|revision| revision.get() > 0),
+            current: Revision::new(header.revision),
+        })
+    }
+
     /// Opens the stream. Neither a deadline goes with it, which the server would keep in the middle of a long transfer,
     /// nor the wish for a leader: a member without one has a snapshot to give all the same.
     pub(crate) async fn snapshot(&self) -> Result<SnapshotStream> {
@@ -161,7 +228,11 @@ impl Member {
         })
     }
 
-    fn request<T>(&self, message: T) -> Request<T> {
+    pub(super) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(token) = &self.token {
             request.metadata_mut().insert("token", token.clone());
@@ -169,21 +240,30 @@ impl Member {
         request
     }
 
-    fn refused(&self, doing: &str, status: &Status) -> Error {
+    pub(super) fn refused(&self, doing: &str, status: &Status) -> Error {
         explain::status(&self.endpoint, self.user.as_deref(), doing, status)
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         doing: &str,
         call: impl Future<Output = Result<Response<T>, Status>>,
     ) -> Result<Result<Response<T>, Status>> {
-        tokio::time::timeout(self.limit, call).await.map_err(|_| {
+        self.within(self.limit, doing, call).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        doing: &str,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<Result<Response<T>, Status>> {
+        tokio::time::timeout(limit, call).await.map_err(|_| {
             Error::new(
                 ErrorKind::Stalled,
                 format!(
-                    "{} did not {doing} within {:?}, though it is connected",
-                    self.endpoint, self.limit
+                    "{} did not {doing} within {limit:?}, though it is connected",
+                    self.endpoint
                 ),
             )
             .with_endpoint(&*self.endpoint)

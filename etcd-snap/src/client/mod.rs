@@ -9,6 +9,7 @@ mod endpoint;
 mod explain;
 mod generated;
 mod maintenance;
+mod members;
 mod probe;
 mod tls;
 mod witness;
@@ -17,4 +18,23 @@ pub use auth::Password;
 pub use cluster::Cluster;
 pub use tls::{Tls, TlsBuilder};
 
-pub(crate) use choose::choose;
+pub(crate) use choose::{choose, reach};
+pub(crate) use endpoint::Endpoint;
+pub(crate) use maintenance::{KvHash, Member, MemberStatus, NoHash};
+pub(crate) use members::ListedMember;
+
+use crate::{Error, ErrorKind, Result};
+
+/// Runs one verb for a program without a runtime.
+pub(crate) fn block_on<T>(name: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    if tokio::runtime::Handle::try_current().is_ok() {
+        return Err(Error::invalid(format!(
+            "{name}_blocking was called from async code: await {name} there"
+        )));
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::new(ErrorKind::Io, "cannot start a runtime").with_source(e))?
+        .block_on(work)
+}

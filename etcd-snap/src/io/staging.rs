@@ -62,6 +62,19 @@ impl StagedFile {
         &self.target
     }
 
+    /// Whether the file has its final name, even if the directory could not be synced.
+    #[cfg(feature = "stream")]
+    pub(crate) fn is_published(&self) -> bool {
+        self.published
+    }
+
+    /// Gives the file another final name than the one it was meant for, in the same directory. Replaces what has it.
+    #[cfg(feature = "stream")]
+    pub(crate) fn publish_as(&mut self, target: &Path) -> Result<()> {
+        target.clone_into(&mut self.target);
+        self.publish(Replace::Yes)
+    }
+
     /// Gives the file its final name. Its content must have been synced.
     ///
     /// When only the last step fails, the sync of the directory, the file has its name, is whole, and may lose that name in

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use futures_core::Stream;
 
-pub use options::SaveOptions;
+pub use options::{Attest, SaveOptions};
 pub use report::{SaveDurations, SaveReport};
 pub use target::Target;
 
@@ -25,11 +25,13 @@ pub use target::Target;
 pub(crate) use receive::before_the_first_byte;
 pub(crate) use report::Origin;
 
-use crate::Result;
+use crate::attest::{AttestReport, Unproven};
 use crate::io::StagedFile;
 use crate::observe::{Event, Phase, tell};
 use crate::stream::Chunk;
-use receive::receive;
+use crate::verify::Contents;
+use crate::{Error, Result};
+use receive::{Received, receive};
 use writer::Writer;
 
 /// Saves a snapshot from a running cluster: the one call from endpoint to checked file.
@@ -45,7 +47,8 @@ use writer::Writer;
 /// Before anything is sent: `InvalidInput`, `NotFound`, `AccessDenied` or `Occupied` for a target that cannot be written,
 /// `Connection` where no endpoint can be used, and `Denied` for a missing right, which it names. Then `Stalled` after a
 /// silence, `Stream` where the server breaks the protocol or the connection breaks, each with the byte it was at; `NoSpace`
-/// and other failures of the disk; `DigestMismatch` and `Damaged` where what came is no backup; and `Cancelled`.
+/// and other failures of the disk; `DigestMismatch` and `Damaged` where what came is no backup; `Unproven` where
+/// [`with_attest`](SaveOptions::with_attest) was asked for and the members do not bear it out; and `Cancelled`.
 ///
 /// ```no_run
 /// use etcd_snap::{Cluster, SaveOptions, Tls};
@@ -87,7 +90,32 @@ pub async fn save(
         etcd_version: Some(status.version),
         connect_ms: crate::milliseconds(started),
     };
-    run(chunks, target, staged, origin, options).await
+    let arrived = arrive(chunks, &staged, &origin, options).await?;
+    let attest = match options.attest() {
+        Attest::No => None,
+        _ => Some(ask_members(cluster, &staged, &origin, &arrived, options).await?),
+    };
+    conclude(target, staged, origin, arrived, attest, options)
+}
+
+/// Compares what has arrived with what the members of its cluster hold.
+#[cfg(feature = "client")]
+async fn ask_members(
+    cluster: &crate::Cluster,
+    staged: &StagedFile,
+    origin: &Origin,
+    arrived: &Arrived,
+    options: &SaveOptions,
+) -> Result<AttestReport> {
+    let source = std::sync::Arc::clone(staged.file());
+    let snapshot = crate::Snapshot::from_source(origin.name(), source)?;
+    let mut attest = crate::AttestOptions::default()
+        .with_contents(arrived.contents.clone())
+        .with_observer(options.share_observer());
+    if let Some(cluster_id) = origin.cluster_id {
+        attest = attest.with_cluster_id(cluster_id);
+    }
+    crate::attest(&snapshot, cluster, &attest).await
 }
 
 /// [`save`] for programs without a runtime: it brings its own for as long as it takes, and blocks.
@@ -100,18 +128,7 @@ pub fn save_blocking(
     to: impl Into<Target>,
     options: &SaveOptions,
 ) -> Result<SaveReport> {
-    use crate::{Error, ErrorKind};
-
-    if tokio::runtime::Handle::try_current().is_ok() {
-        return Err(Error::invalid(
-            "save_blocking was called from async code: await save there",
-        ));
-    }
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Error::new(ErrorKind::Io, "cannot start a runtime").with_source(e))?
-        .block_on(save(cluster, to, options))
+    crate::client::block_on("save", save(cluster, to, options))
 }
 
 /// Saves a snapshot from any stream of chunks, with the same checks: for programs that hold a client of their own.
@@ -135,11 +152,11 @@ where
     run(chunks, target, staged, Origin::default(), options).await
 }
 
-/// From the first chunk to the report.
+/// From the first chunk to the report, where there is no cluster to ask.
 pub(crate) async fn run<S, E>(
     chunks: S,
     target: Target,
-    mut staged: StagedFile,
+    staged: StagedFile,
     origin: Origin,
     options: &SaveOptions,
 ) -> Result<SaveReport>
@@ -147,23 +164,100 @@ where
     S: Stream<Item = Result<Chunk, E>> + Send,
     E: std::error::Error + Send + Sync + 'static,
 {
+    if options.attest() != Attest::No {
+        return Err(Error::invalid(
+            "a stream of chunks leads to no members that could be asked: save it without, and attest the file",
+        ));
+    }
+    let arrived = arrive(chunks, &staged, &origin, options).await?;
+    conclude(target, staged, origin, arrived, None, options)
+}
+
+/// A snapshot that is whole, checked and on the disk, and has no name yet.
+pub(crate) struct Arrived {
+    received: Received,
+    contents: Contents,
+    receive_ms: u64,
+    check_ms: u64,
+}
+
+async fn arrive<S, E>(
+    chunks: S,
+    staged: &StagedFile,
+    origin: &Origin,
+    options: &SaveOptions,
+) -> Result<Arrived>
+where
+    S: Stream<Item = Result<Chunk, E>> + Send,
+    E: std::error::Error + Send + Sync + 'static,
+{
     let started = Instant::now();
-    let mut writer = Writer::start(&staged, origin.name(), options)?;
-    let received = receive(chunks, &mut writer, &origin, options).await?;
+    let mut writer = Writer::start(staged, origin.name(), options)?;
+    let received = receive(chunks, &mut writer, origin, options).await?;
     let receive_ms = crate::milliseconds(started);
 
     let checking = Instant::now();
-    let checked = writer.finish(received.digest).await?;
-    let check_ms = crate::milliseconds(checking);
+    let contents = writer.finish(received.digest).await?;
+    Ok(Arrived {
+        received,
+        contents,
+        receive_ms,
+        check_ms: crate::milliseconds(checking),
+    })
+}
 
+/// Gives the file its name, unless the members are against it.
+fn conclude(
+    target: Target,
+    mut staged: StagedFile,
+    origin: Origin,
+    arrived: Arrived,
+    attest: Option<AttestReport>,
+    options: &SaveOptions,
+) -> Result<SaveReport> {
+    if let Some(attest) = &attest
+        && !options.attest().is_content_with(attest)
+    {
+        return Err(unproven(&target, &mut staged, &origin, attest, options));
+    }
     let publishing = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Publish))?;
     staged.publish(options.replace())?;
+    if attest.is_some() && options.keep_unproven() {
+        target.forget_unproven(options);
+    }
     Ok(SaveReport::new(
         target.into_path(),
         origin,
-        received,
-        checked,
-        [receive_ms, check_ms, crate::milliseconds(publishing)],
+        arrived,
+        attest,
+        crate::milliseconds(publishing),
     ))
+}
+
+/// Why there is no file, or one of another name.
+fn unproven(
+    target: &Target,
+    staged: &mut StagedFile,
+    origin: &Origin,
+    attest: &AttestReport,
+    options: &SaveOptions,
+) -> Error {
+    let unproven = Unproven::new(attest.clone());
+    let what = origin.name();
+    if !options.keep_unproven() {
+        return unproven.into_error(&what, "");
+    }
+    let path = target.unproven();
+    let published = staged.publish_as(&path);
+    let unproven = if staged.is_published() {
+        unproven.kept_as(&path)
+    } else {
+        unproven
+    };
+    let fate = match published {
+        Ok(()) => format!("; it is kept as {}", path.display()),
+        Err(e) => format!("; keeping it failed: {}", e.chain()),
+    };
+    unproven.into_error(&what, &fate)
 }

@@ -4,14 +4,41 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::attest::{AttestReport, AttestVerdict};
 use crate::io::{Disk, Replace, Storage};
 use crate::observe::{Observer, Silent};
+
+/// Whether a save asks the living members for what it has received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Attest {
+    /// It asks nobody.
+    #[default]
+    No,
+    /// No member may have anything else. That none can tell is accepted: a cluster may have compacted past the snapshot, or
+    /// consist of one member that a proxy hides.
+    IfPossible,
+    /// One member at least has the same, and none anything else.
+    Required,
+}
+
+impl Attest {
+    pub(crate) fn is_content_with(self, report: &AttestReport) -> bool {
+        match report.verdict {
+            AttestVerdict::Equal => true,
+            AttestVerdict::CannotTell => self != Self::Required,
+            AttestVerdict::Differs => self == Self::No,
+        }
+    }
+}
 
 /// How to save.
 #[derive(Clone)]
 pub struct SaveOptions {
     stall_timeout: Duration,
     no_clobber: bool,
+    attest: Attest,
+    keep_unproven: bool,
     observer: Arc<dyn Observer>,
     storage: Arc<dyn Storage>,
 }
@@ -21,6 +48,8 @@ impl Default for SaveOptions {
         Self {
             stall_timeout: Duration::from_secs(30),
             no_clobber: false,
+            attest: Attest::No,
+            keep_unproven: false,
             observer: Arc::new(Silent),
             storage: Arc::new(Disk),
         }
@@ -41,6 +70,24 @@ impl SaveOptions {
     #[must_use]
     pub fn with_no_clobber(mut self, no_clobber: bool) -> Self {
         self.no_clobber = no_clobber;
+        self
+    }
+
+    /// Compares the snapshot with the living members before the file gets its name, as `attest` does. A
+    /// save that the members do not bear out fails with `Unproven`. Not for [`save_chunks`](crate::save_chunks), which knows no
+    /// members.
+    #[must_use]
+    pub fn with_attest(mut self, attest: Attest) -> Self {
+        self.attest = attest;
+        self
+    }
+
+    /// Keeps a snapshot that the members do not bear out beside the target, under its name and `.unproven`, to look into. What
+    /// was there under that name is replaced, and removed by the next save with this option that is borne out: the file is
+    /// always of the last save that came so far.
+    #[must_use]
+    pub fn with_keep_unproven(mut self, keep_unproven: bool) -> Self {
+        self.keep_unproven = keep_unproven;
         self
     }
 
@@ -69,6 +116,14 @@ impl SaveOptions {
         }
     }
 
+    pub(crate) fn attest(&self) -> Attest {
+        self.attest
+    }
+
+    pub(crate) fn keep_unproven(&self) -> bool {
+        self.keep_unproven
+    }
+
     pub(crate) fn observer(&self) -> &dyn Observer {
         self.observer.as_ref()
     }
@@ -87,6 +142,8 @@ impl fmt::Debug for SaveOptions {
         f.debug_struct("SaveOptions")
             .field("stall_timeout", &self.stall_timeout)
             .field("no_clobber", &self.no_clobber)
+            .field("attest", &self.attest)
+            .field("keep_unproven", &self.keep_unproven)
             .finish_non_exhaustive()
     }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::receive::Received;
+use super::Arrived;
+use crate::attest::AttestReport;
 use crate::stream::Arrivals;
-use crate::verify::Contents;
 use crate::{ClusterId, Digest, MemberId, Revision};
 
 /// What was saved, from where, and what it holds.
@@ -45,6 +45,8 @@ pub struct SaveReport {
     pub total_records: u64,
     /// User keys that are not deleted: the "total keys" since etcd 3.6.
     pub live_keys: u64,
+    /// What the members of the cluster say, where they were asked.
+    pub attest: Option<AttestReport>,
     /// What took how long.
     pub durations: SaveDurations,
 }
@@ -93,10 +95,16 @@ impl SaveReport {
     pub(crate) fn new(
         path: PathBuf,
         origin: Origin,
-        received: Received,
-        contents: Contents,
-        [receive_ms, check_ms, publish_ms]: [u64; 3],
+        arrived: Arrived,
+        attest: Option<AttestReport>,
+        publish_ms: u64,
     ) -> Self {
+        let Arrived {
+            received,
+            contents,
+            receive_ms,
+            check_ms,
+        } = arrived;
         let from_stream = Some(received.storage_version).filter(|version| !version.is_empty());
         Self {
             schema: 1,
@@ -113,6 +121,7 @@ impl SaveReport {
             compact_revision: contents.compact_revision,
             total_records: contents.total_records,
             live_keys: contents.live_keys,
+            attest,
             durations: SaveDurations {
                 connect_ms: origin.connect_ms,
                 receive_ms,

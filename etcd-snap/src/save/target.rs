@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::options::SaveOptions;
+use super::options::{Attest, SaveOptions};
 use crate::io::{Replace, StagedFile};
+use crate::observe::Event;
 use crate::{Error, ErrorKind, Result};
 
 /// Where a snapshot goes: the path of a file. Made from anything that is a path.
@@ -28,6 +29,9 @@ impl Target {
     pub(crate) fn stage(&self, options: &SaveOptions) -> Result<StagedFile> {
         let path = self.0.as_path();
         self.look_at(options.replace())?;
+        if options.attest() != Attest::No && options.keep_unproven() {
+            Self(self.unproven()).look_at(Replace::Yes)?;
+        }
         StagedFile::create(options.storage(), path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => {
                 let directory = crate::io::directory_of(path);
@@ -42,6 +46,28 @@ impl Target {
             }
             _ => e,
         })
+    }
+
+    /// Where a snapshot goes that the members do not bear out.
+    pub(crate) fn unproven(&self) -> PathBuf {
+        let mut path = self.0.clone().into_os_string();
+        path.push(".unproven");
+        path.into()
+    }
+
+    /// Removes what an earlier save left there, now that this one is borne out. That this fails takes nothing from the save.
+    pub(crate) fn forget_unproven(&self, options: &SaveOptions) {
+        let path = self.unproven();
+        match options.storage().remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                let note = format!(
+                    "{} is of an earlier save and cannot be removed: {e}",
+                    path.display()
+                );
+                let _ = options.observer().event(&Event::Note(note));
+            }
+            _ => {}
+        }
     }
 
     fn look_at(&self, replace: Replace) -> Result<()> {

@@ -1,6 +1,5 @@
 //! The thread that hashes, writes, and looks through what it wrote.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::options::SaveOptions;
 use crate::io::{Flusher, NewFile, ReadAt, StagedFile};
-use crate::observe::{Event, Observer};
+use crate::observe::UnlessCancelled;
 use crate::verify::{Contents, Findings, Wants, look};
 use crate::{Digest, Error, ErrorKind, Result, Snapshot};
 
@@ -45,10 +44,7 @@ impl Writer {
             file: Arc::clone(staged.file()),
             path: staged.target().to_owned(),
             name,
-            observer: UnlessCancelled {
-                observer: options.share_observer(),
-                cancelled: Arc::clone(&cancelled),
-            },
+            observer: UnlessCancelled::new(options.share_observer(), Arc::clone(&cancelled)),
         };
         std::thread::Builder::new()
             .name("etcd-snap-save".to_owned())
@@ -207,20 +203,5 @@ impl Work {
         let looked = look(&snapshot, Wants::default(), &mut findings, &self.observer)?;
         findings.require_sound(&self.name)?;
         Ok(looked.contents)
-    }
-}
-
-/// The caller's observer, as long as there is a caller.
-struct UnlessCancelled {
-    observer: Arc<dyn Observer>,
-    cancelled: Arc<AtomicBool>,
-}
-
-impl Observer for UnlessCancelled {
-    fn event(&self, event: &Event) -> ControlFlow<()> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
-        }
-        self.observer.event(event)
     }
 }

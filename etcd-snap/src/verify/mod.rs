@@ -26,6 +26,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "client")]
+pub(crate) use at::Compactions;
 pub(crate) use at::{Asked, At};
 pub use contents::{BucketContents, Contents, LargeRecord};
 pub(crate) use findings::{Findings, examine_metas};

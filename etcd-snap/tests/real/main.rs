@@ -2,6 +2,7 @@
 
 mod access;
 mod alone;
+mod attest;
 mod boots;
 mod broken;
 #[path = "../properties/databases.rs"]

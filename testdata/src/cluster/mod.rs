@@ -231,6 +231,39 @@ impl Cluster {
     /// Adds a voting member to the running cluster, starts it, waits until it takes part, and returns its place in
     /// [`Cluster::members`].
     pub fn add_member(&mut self) -> Result<usize> {
+        let place = self.add(&[])?;
+        self.wait_until_healthy()?;
+        Ok(place)
+    }
+
+    /// As [`Cluster::add_member`], a learner, which answers next to nothing: waits until it says that it has a leader.
+    pub fn add_learner(&mut self) -> Result<usize> {
+        let place = self.add(&["--learner"])?;
+        let patience = Instant::now() + READY_WITHIN;
+        loop {
+            let mut command = self.etcdctl_command(&[self.endpoint(place)]);
+            command.args(["endpoint", "status", "-w", "json"]);
+            let output = crate::etcd::output(&mut command)?;
+            let said = String::from_utf8_lossy(&output.stdout);
+            if output.status.success() && said.contains("\"leader\":") {
+                return Ok(place);
+            }
+            if let Some(status) = self.members[place].has_ended()? {
+                let log = self.members[place].log_tail();
+                let failure = format!("the learner ended with {status}:\n{log}");
+                return self.noted(Err(anyhow::Error::msg(failure)));
+            }
+            if Instant::now() > patience {
+                let log = self.members[place].log_tail();
+                return self.noted(Err(anyhow::Error::msg(format!(
+                    "the learner does not get ready: {said}\n{log}"
+                ))));
+            }
+            pause();
+        }
+    }
+
+    fn add(&mut self, more_arguments: &[&str]) -> Result<usize> {
         let place = self.members.len();
         let mut member = Member::reserve(&format!("m{}", place + 1), self.security, self.folder())?;
         let peers = format!("--peer-urls={}", member.peer_url());
@@ -238,7 +271,9 @@ impl Cluster {
         // "too many learner" and the like are answers of the same kind).
         let patience = Instant::now() + READY_WITHIN;
         loop {
-            match self.try_etcdctl(["member", "add", member.name(), &peers]) {
+            let mut arguments = vec!["member", "add", member.name(), &peers];
+            arguments.extend(more_arguments);
+            match self.try_etcdctl(arguments) {
                 Ok(_) => break,
                 Err(error)
                     if error.to_string().contains("unhealthy cluster")
@@ -252,7 +287,6 @@ impl Cluster {
         member.set_existing();
         self.members.push(member);
         self.start_without_waiting(place)?;
-        self.wait_until_healthy()?;
         Ok(place)
     }
 

@@ -15,13 +15,14 @@
 //! It runs on a thread and a runtime of its own until it is dropped, so that it answers whatever the test's own runtime does.
 
 mod connection;
+mod members;
 mod pace;
 mod service;
 mod stream;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -34,6 +35,7 @@ use tokio::sync::oneshot;
 
 use crate::certificates::{Authority, Identity};
 
+pub use members::{Hash, HashAnswer, Listed};
 pub use stream::Fault;
 
 /// Bytes of a SHA-256, which end a snapshot file.
@@ -49,6 +51,11 @@ pub struct Server {
     auth: Option<Auth>,
     version: String,
     tls: Option<Arc<ServerConfig>>,
+    cluster_id: u64,
+    member_id: u64,
+    revision: i64,
+    hashes: Vec<HashAnswer>,
+    members: Arc<Mutex<Vec<Listed>>>,
 }
 
 /// Users, and in which words a server refuses them.
@@ -79,6 +86,7 @@ pub struct Pace {
 pub struct Running {
     address: SocketAddr,
     scheme: &'static str,
+    members: Arc<Mutex<Vec<Listed>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -111,6 +119,11 @@ impl Server {
             auth: None,
             version: "3.6.14".to_owned(),
             tls: None,
+            cluster_id: 0xcdf8_1818_e32c_b7cd,
+            member_id: 0x8e9e_05c5_2164_694d,
+            revision: 1000,
+            hashes: Vec::new(),
+            members: Arc::default(),
         }
     }
 
@@ -149,6 +162,35 @@ impl Server {
         self
     }
 
+    /// Says that it is this member.
+    #[must_use]
+    pub fn with_member_id(mut self, id: u64) -> Self {
+        self.member_id = id;
+        self
+    }
+
+    /// Says that it belongs to this cluster.
+    #[must_use]
+    pub fn with_cluster_id(mut self, id: u64) -> Self {
+        self.cluster_id = id;
+        self
+    }
+
+    /// Says that it is at this revision.
+    #[must_use]
+    pub fn with_revision(mut self, revision: i64) -> Self {
+        self.revision = revision;
+        self
+    }
+
+    /// Answers HashKV so. Of several answers, the first one for the revision that is asked for is given; for any other it
+    /// says that the revision is in the future. Without any, it does not know the question.
+    #[must_use]
+    pub fn with_hash(mut self, answer: HashAnswer) -> Self {
+        self.hashes.push(answer);
+        self
+    }
+
     /// Speaks TLS as this server; wants client certificates of `clients`, if given.
     ///
     /// # Errors
@@ -169,6 +211,7 @@ impl Server {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
+        let members = Arc::clone(&self.members);
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
@@ -185,6 +228,7 @@ impl Server {
         Ok(Running {
             address,
             scheme,
+            members,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -196,6 +240,11 @@ impl Running {
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("{}://{}", self.scheme, self.address)
+    }
+
+    /// Lists these members from now on, instead of only itself without any URL.
+    pub fn list(&self, members: &[Listed]) {
+        *self.members.lock().expect("nobody panics with it") = members.to_vec();
     }
 
     /// Where it listens.

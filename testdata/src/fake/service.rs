@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use super::members::{Hash, in_the_future};
 use super::stream::{Step, steps};
 use super::{Auth, Server};
 use crate::generated::etcdserverpb::auth_server::Auth as AuthService;
@@ -20,9 +21,6 @@ use crate::generated::etcdserverpb::{
     SnapshotResponse, StatusRequest, StatusResponse,
 };
 
-const CLUSTER: u64 = 0xcdf8_1818_e32c_b7cd;
-const MEMBER: u64 = 0x8e9e_05c5_2164_694d;
-const REVISION: i64 = 1000;
 const TOKEN: &str = "fake.1";
 
 #[derive(Clone)]
@@ -57,14 +55,14 @@ impl Etcd {
             Some(_) => Ok(()),
         }
     }
-}
 
-fn header() -> ResponseHeader {
-    ResponseHeader {
-        cluster_id: CLUSTER,
-        member_id: MEMBER,
-        revision: REVISION,
-        raft_term: 2,
+    fn header(&self) -> ResponseHeader {
+        ResponseHeader {
+            cluster_id: self.server.cluster_id,
+            member_id: self.server.member_id,
+            revision: self.server.revision,
+            raft_term: 2,
+        }
     }
 }
 
@@ -76,7 +74,7 @@ impl Maintenance for Etcd {
     ) -> Result<Response<AlarmResponse>, Status> {
         self.let_in(&request, false)?;
         Ok(Response::new(AlarmResponse {
-            header: Some(header()),
+            header: Some(self.header()),
             alarms: Vec::new(),
         }))
     }
@@ -87,18 +85,41 @@ impl Maintenance for Etcd {
     ) -> Result<Response<StatusResponse>, Status> {
         self.let_in(&request, self.server.version.starts_with("3.4."))?;
         Ok(Response::new(StatusResponse {
-            header: Some(header()),
+            header: Some(self.header()),
             version: self.server.version.clone(),
-            leader: MEMBER,
+            leader: self.server.member_id,
             ..StatusResponse::default()
         }))
     }
 
     async fn hash_kv(
         &self,
-        _request: Request<HashKvRequest>,
+        request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
-        Err(Status::unimplemented("a fake has no keys"))
+        self.let_in(&request, true)?;
+        let revision = request.get_ref().revision;
+        if self.server.hashes.is_empty() {
+            return Err(Status::unimplemented("a fake has no keys"));
+        }
+        let mut answers = self.server.hashes.iter();
+        let answer = answers
+            .find(|answer| answer.revision == revision)
+            .ok_or_else(in_the_future)?;
+        let (member_id, hash, compact_revision) = match answer.hash {
+            Hash::Is(hash, compact_revision) => (self.server.member_id, hash, compact_revision),
+            Hash::Of(member_id, hash, compact_revision) => (member_id, hash, compact_revision),
+            Hash::Error(code, ref message) => return Err(Status::new(code, message)),
+            Hash::Silence => std::future::pending().await,
+        };
+        Ok(Response::new(HashKvResponse {
+            header: Some(ResponseHeader {
+                member_id,
+                ..self.header()
+            }),
+            hash,
+            compact_revision,
+            hash_revision: revision,
+        }))
     }
 
     type SnapshotStream = Steps;
@@ -121,13 +142,26 @@ impl Cluster for Etcd {
         request: Request<MemberListRequest>,
     ) -> Result<Response<MemberListResponse>, Status> {
         self.let_in(&request, false)?;
-        Ok(Response::new(MemberListResponse {
-            header: Some(header()),
-            members: vec![Member {
-                id: MEMBER,
+        let listed = self.server.members.lock().expect("nobody panics with it");
+        let mut members: Vec<_> = listed
+            .iter()
+            .map(|member| Member {
+                id: member.id,
+                name: member.name.clone(),
+                client_urls: member.client_urls.clone(),
+                ..Member::default()
+            })
+            .collect();
+        if members.is_empty() {
+            members.push(Member {
+                id: self.server.member_id,
                 name: "fake".to_owned(),
                 ..Member::default()
-            }],
+            });
+        }
+        Ok(Response::new(MemberListResponse {
+            header: Some(self.header()),
+            members,
         }))
     }
 }
@@ -147,7 +181,7 @@ impl AuthService for Etcd {
                 if (user, password) == (&request.name, &request.password) =>
             {
                 Ok(Response::new(AuthenticateResponse {
-                    header: Some(header()),
+                    header: Some(self.header()),
                     token: TOKEN.to_owned(),
                 }))
             }
