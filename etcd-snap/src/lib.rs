@@ -87,7 +87,8 @@ pub use status::{Status, StatusOptions, status, status_with};
 #[cfg(feature = "stream")]
 pub use stream::Chunk;
 pub use verify::{
-    BucketContents, Contents, DigestCheck, LargeRecord, Proof, VerifyOptions, VerifyReport, verify,
+    BucketContents, Contents, DigestCheck, LargeRecord, Proof, ProofKind, StreamReport,
+    VerifyOptions, VerifyReport, verify, verify_stream,
 };
 
 /// Milliseconds since `started`, for reports.

@@ -4,9 +4,11 @@
 //! hashes and writes them into a staged file. When the stream has ended as it should, that thread looks through the whole
 //! file and syncs it; then, and only then, the future gives it its name.
 
+mod direct;
 #[cfg(test)]
 mod faults;
 mod options;
+mod outlet;
 mod protocol;
 mod receive;
 mod report;
@@ -26,9 +28,9 @@ pub(crate) use receive::before_the_first_byte;
 pub(crate) use report::Origin;
 
 use crate::Result;
-use crate::io::StagedFile;
 use crate::observe::{Event, Phase, tell};
 use crate::stream::Chunk;
+use outlet::{Outlet, Sink};
 use receive::receive;
 use writer::Writer;
 
@@ -67,8 +69,7 @@ pub async fn save(
     to: impl Into<Target>,
     options: &SaveOptions,
 ) -> Result<SaveReport> {
-    let target = to.into();
-    let staged = target.stage(options)?;
+    let target = to.into().open(options).await?;
     let started = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Connect))?;
     let (member, status) = crate::client::choose(cluster).await?;
@@ -87,7 +88,7 @@ pub async fn save(
         etcd_version: Some(status.version),
         connect_ms: crate::milliseconds(started),
     };
-    run(chunks, target, staged, origin, options).await
+    run(chunks, target, origin, options).await
 }
 
 /// [`save`] for programs without a runtime: it brings its own for as long as it takes, and blocks.
@@ -130,16 +131,14 @@ where
     S: Stream<Item = Result<Chunk, E>> + Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let target = to.into();
-    let staged = target.stage(options)?;
-    run(chunks, target, staged, Origin::default(), options).await
+    let target = to.into().open(options).await?;
+    run(chunks, target, Origin::default(), options).await
 }
 
 /// From the first chunk to the report.
 pub(crate) async fn run<S, E>(
     chunks: S,
-    target: Target,
-    mut staged: StagedFile,
+    (mut outlet, sink): (Outlet, Sink),
     origin: Origin,
     options: &SaveOptions,
 ) -> Result<SaveReport>
@@ -148,7 +147,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let started = Instant::now();
-    let mut writer = Writer::start(&staged, origin.name(), options)?;
+    let mut writer = Writer::start(sink, origin.name(), options)?;
     let received = receive(chunks, &mut writer, &origin, options).await?;
     let receive_ms = crate::milliseconds(started);
 
@@ -158,9 +157,9 @@ where
 
     let publishing = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Publish))?;
-    staged.publish(options.replace())?;
+    outlet.publish(options.replace())?;
     Ok(SaveReport::new(
-        target.into_path(),
+        outlet.into_path(),
         origin,
         received,
         checked,
