@@ -10,6 +10,7 @@ mod interrupt;
 mod progress;
 mod prompt;
 mod render;
+mod standard;
 mod values;
 
 use std::io;

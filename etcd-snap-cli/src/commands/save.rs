@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use comfy_table::Table;
-use etcd_snap::{Cluster, ErrorKind, SaveOptions, SaveReport, Tls};
+use etcd_snap::{Cluster, ErrorKind, ProofKind, SaveOptions, SaveReport, Target, Tls};
 
 use crate::arguments::Output;
 use crate::commands::stopped;
@@ -16,6 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::prompt;
 use crate::render::{self, Render, text};
+use crate::standard;
 use crate::values;
 
 /// Take a snapshot from a running cluster
@@ -24,6 +25,9 @@ use crate::values;
 FILE gets its name when the snapshot has arrived, its digest, pages and records are checked, and all of it is on the \
 disk. Until then, and after any failure, what was there before is still there. Of several endpoints, the first one \
 that can be used gives the snapshot. A flag wins over its variable.
+
+A pipe, a device, or - for standard output is written as the bytes come. The digest and every page by itself are proven \
+then, and the end is sent only after that: what a reader got of a save that failed is no snapshot.
 
 Examples:
   etcd-snap save backup.db \\
@@ -35,9 +39,11 @@ Examples:
     --cert client.crt --key client.key
 
   ETCDCTL_PASSWORD=secret \\
-    etcd-snap save backup.db --user root")]
+    etcd-snap save backup.db --user root
+
+  etcd-snap save - | zstd > backup.db.zst")]
 pub(crate) struct Arguments {
-    /// Where the snapshot goes
+    /// Where the snapshot goes; - is standard output
     file: PathBuf,
     /// Refuse to replace FILE
     #[arg(long, help_heading = "Target")]
@@ -167,6 +173,18 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    let to_output = standard::is_dash(&arguments.file);
+    let target = if to_output {
+        standard::output()?
+    } else {
+        Target::from(&arguments.file)
+    };
+    let report_aside = to_output || standard::is_output(&arguments.file);
+    let direct = to_output
+        || arguments
+            .file
+            .metadata()
+            .is_ok_and(|there| !there.is_file());
     let cluster = arguments.cluster()?;
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let mut interrupt = Interrupt::listen()?;
@@ -186,7 +204,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         let signals = interrupt.clone();
         // Dropping the unfinished save removes what it has staged.
         tokio::select! {
-            saved = etcd_snap::save(&cluster, &arguments.file, &options) => {
+            saved = etcd_snap::save(&cluster, target, &options) => {
                 saved.map_err(|error| stopped(error, &signals))
             }
             signal = interrupt.signalled() => Err(Failure::Stopped(signal)),
@@ -194,8 +212,12 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         }
     });
     progress.finish();
-    let report = saved.map_err(|failure| failure.or_hint(|error| arguments.hint(error)))?;
-    render::print(&report, output.write_out)
+    let report = saved.map_err(|failure| failure.or_hint(|error| arguments.hint(error, direct)))?;
+    match report_aside {
+        false => render::print(&report, output.write_out),
+        true if output.quiet => Ok(()),
+        true => render::print_aside(&report, output.write_out),
+    }
 }
 
 /// Returns when the time has passed; without a limit, never.
@@ -262,13 +284,14 @@ impl Arguments {
         Ok(Some(login))
     }
 
-    fn hint(&self, error: &etcd_snap::Error) -> Option<String> {
+    fn hint(&self, error: &etcd_snap::Error, direct: bool) -> Option<String> {
         let hint = match error.kind() {
             ErrorKind::Denied if self.user.is_none() => {
                 "--user names who logs in, ETCDCTL_PASSWORD holds the password"
             }
             ErrorKind::Stalled => "--stall-timeout waits longer",
             ErrorKind::Occupied if self.no_clobber => "without --no-clobber it is replaced",
+            ErrorKind::Damaged if direct => render::STREAM_DAMAGE_HINT,
             _ => return None,
         };
         Some(hint.to_owned())
@@ -292,7 +315,10 @@ fn ask_password(user: &str) -> Result<String> {
 impl Render for SaveReport {
     fn simple(&self) -> String {
         // The first line is etcdctl's: scripts look for it.
-        let mut lines = format!("Snapshot saved at {}\n", path(self));
+        let mut lines = match &self.path {
+            Some(_) => format!("Snapshot saved at {}\n", path(self)),
+            None => "Snapshot written to standard output\n".to_owned(),
+        };
         lines.push_str(&render::lines(&facts(self)));
         lines
     }
@@ -310,7 +336,9 @@ impl Render for SaveReport {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-        rows.push(("hash", format!("{:x}", self.hash)));
+        if let Some(contents) = &self.contents {
+            rows.push(("hash", format!("{:x}", contents.hash)));
+        }
         rows.push(("SHA-256", self.digest.to_string()));
         let durations = &self.durations;
         rows.extend([
@@ -331,19 +359,30 @@ fn facts(report: &SaveReport) -> Vec<(&'static str, String)> {
     if let Some(version) = &report.etcd_version {
         facts.push(("etcd", version.clone()));
     }
-    facts.extend([
-        (
-            "revision",
-            render::revision(report.revision, report.compact_revision),
-        ),
-        ("keys", render::keys(report.live_keys, report.total_records)),
-        ("size", text::size(report.size_bytes)),
-    ]);
+    if let Some(contents) = &report.contents {
+        facts.extend([
+            (
+                "revision",
+                render::revision(contents.revision, contents.compact_revision),
+            ),
+            (
+                "keys",
+                render::keys(contents.live_keys, contents.total_records),
+            ),
+        ]);
+    }
+    facts.push(("size", text::size(report.size_bytes)));
+    if report.proof != ProofKind::Full {
+        facts.push(("proven", render::STREAM_PROOF.to_owned()));
+    }
     facts
 }
 
 fn path(report: &SaveReport) -> String {
-    text::visible(&report.path.display().to_string())
+    match &report.path {
+        Some(path) => text::visible(&path.display().to_string()),
+        None => "standard output".to_owned(),
+    }
 }
 
 fn seconds(milliseconds: u64) -> String {

@@ -10,6 +10,7 @@ use crate::arguments::Output;
 use crate::commands::watched;
 use crate::failure::Result;
 use crate::render::{self, Render, text};
+use crate::standard;
 
 /// Print the hash, revision, keys, size and version of a snapshot
 #[derive(Debug, Args)]
@@ -26,6 +27,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    standard::refuse_input(&arguments.file, "status")?;
     let status = watched(output.quiet, |progress| {
         let snapshot = Snapshot::open(&arguments.file)?;
         let options = StatusOptions::default().with_observer(progress);
