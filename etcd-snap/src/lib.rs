@@ -44,6 +44,8 @@ mod digest;
 mod error;
 #[cfg(feature = "etcd-client")]
 pub mod etcd_client;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod fast_status;
 mod hash_kv;
 mod io;
 mod membership;
@@ -72,6 +74,7 @@ pub use bbolt::PageId;
 pub use client::{Cluster, Password, Tls, TlsBuilder};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
+pub use fast_status::{FastStatus, fast_status};
 pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};

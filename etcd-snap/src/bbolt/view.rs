@@ -8,10 +8,10 @@ use crate::io::ReadAt;
 use crate::problem::{Problem, ProblemCode};
 
 /// The most bytes of a page that are held at a time in one of its windows.
-const WINDOW: usize = 64 * 1024;
+pub(super) const WINDOW: usize = 64 * 1024;
 
 /// What is read at least where the reading does not go on from the window.
-const JUMP: usize = 4096;
+pub(super) const JUMP: usize = 4096;
 
 /// A part of a page in memory.
 #[derive(Debug, Default)]

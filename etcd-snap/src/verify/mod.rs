@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use at::{Asked, At};
 pub use contents::{BucketContents, Contents, LargeRecord};
+pub(crate) use entries::Entries;
 pub(crate) use findings::{Findings, examine_metas};
 pub(crate) use look::{Wants, look};
 #[cfg(feature = "stream")]
