@@ -47,7 +47,7 @@ fn verify_stops() {
         (Signal::INT, 130, "error: stopped by SIGINT\n"),
         (Signal::TERM, 143, "error: stopped by SIGTERM\n"),
     ] {
-        let ended = signalled(&mut room.command("verify endless.db"), "hashing: ", signal);
+        let ended = signalled(&mut room.command("verify endless.db"), "checking: ", signal);
         assert_eq!(ended, (Some(code), words.to_owned()));
     }
 }

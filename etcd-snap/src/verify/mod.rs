@@ -1,6 +1,7 @@
 //! Is a snapshot whole? Digest, meta pages, page tree and every record.
 
 mod at;
+mod beside;
 mod changes;
 mod contents;
 mod crc_join;
