@@ -11,6 +11,7 @@ mod interop;
 mod live;
 mod pages;
 mod report;
+mod streams;
 mod unreachable;
 
 use std::fs;
