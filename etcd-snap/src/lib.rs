@@ -4,8 +4,9 @@
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
-//! * [`verify`] proves a file, and names every problem with page and offset.
-//! * [`status`] gives the numbers that etcd's own tools print.
+//! * [`verify`] proves a file, and names every problem with page and offset; [`verify_stream`] proves what can be read only
+//!   once, as far as that shows.
+//! * [`status`] gives the numbers that etcd's own tools print, and [`fast_status`] in milliseconds what a few pages tell.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
 //!
 //! Saving is async and needs a tokio runtime (`save_blocking` brings one); the other verbs are ordinary blocking functions.

@@ -1,4 +1,4 @@
-//! Chunks from a server become a file that is a backup.
+//! Chunks from a server become a file that is a backup, or leave for somebody who makes one of them.
 //!
 //! The future receives, holds every message against the rules of the stream, and hands megabytes to one thread that
 //! hashes and writes them into a staged file. When the stream has ended as it should, that thread looks through the whole
@@ -41,13 +41,16 @@ use writer::Writer;
 /// checked and everything is on the disk. Until then, and after any failure, the target is as it was, and nothing lies
 /// beside it; dropping the future ends the transfer and tidies up too.
 ///
+/// A [`Target`] that is a pipe, a device or a writer is written as the bytes come, which proves less, and is not undone: see
+/// there.
+///
 /// Needs a tokio runtime with time and I/O; [`save_blocking`] brings its own.
 ///
 /// # Errors
 /// Before anything is sent: `InvalidInput`, `NotFound`, `AccessDenied` or `Occupied` for a target that cannot be written,
 /// `Connection` where no endpoint can be used, and `Denied` for a missing right, which it names. Then `Stalled` after a
 /// silence, `Stream` where the server breaks the protocol or the connection breaks, each with the byte it was at; `NoSpace`
-/// and other failures of the disk; `DigestMismatch` and `Damaged` where what came is no backup; and `Cancelled`.
+/// and other failures of the disk, `Io` where nobody reads any more from a pipe; `DigestMismatch` and `Damaged` where what came is no backup; and `Cancelled`.
 ///
 /// ```no_run
 /// use etcd_snap::{Cluster, SaveOptions, Tls};
@@ -59,7 +62,7 @@ use writer::Writer;
 ///     .build()?;
 /// let cluster = Cluster::new(["https://10.0.0.1:2379"])?.with_tls(tls);
 /// let saved = etcd_snap::save(&cluster, "backup.db", &SaveOptions::default()).await?;
-/// println!("{} bytes at revision {}", saved.size_bytes, saved.revision);
+/// println!("{} bytes, SHA-256 {}", saved.size_bytes, saved.digest);
 /// # Ok(())
 /// # }
 /// ```
