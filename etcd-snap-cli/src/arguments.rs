@@ -150,7 +150,8 @@ mod tests {
             for example in examples.replace("\\\n", " ").lines() {
                 let words = example
                     .split_whitespace()
-                    .skip_while(|word| *word != "etcd-snap");
+                    .skip_while(|word| *word != "etcd-snap")
+                    .take_while(|word| *word != "|");
                 let read = command.clone().try_get_matches_from(words);
                 assert!(example.is_empty() || read.is_ok(), "{example}: {read:?}");
             }

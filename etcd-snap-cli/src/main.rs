@@ -11,6 +11,7 @@ mod interrupt;
 mod progress;
 mod prompt;
 mod render;
+mod standard;
 mod values;
 
 use std::io;

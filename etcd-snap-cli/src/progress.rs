@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use console::Term;
 use etcd_snap::{Event, Observer, Phase};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::interrupt::Interrupt;
 use crate::render::text;
@@ -18,9 +18,18 @@ const WORTH_A_LINE_BYTES: u64 = 64_000_000;
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 const SPINNER: &str = "{spinner} {prefix} {elapsed}";
-/// What matters fits 45 columns; the bar takes what is left.
-const BAR: &str =
-    "{prefix} {percent:>3}% {wide_bar} {decimal_total_bytes} {decimal_bytes_per_sec} {eta}";
+/// What is shown of measured work on a terminal of at least so many columns; the bar takes what is left.
+const BARS: [(usize, &str); 3] = [
+    (
+        76,
+        "{prefix} {percent:>3}% {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {left}",
+    ),
+    (
+        52,
+        "{prefix} {percent:>3}% {wide_bar} {decimal_bytes}/{decimal_total_bytes} {left}",
+    ),
+    (0, "{prefix} {percent}% of {decimal_total_bytes} {left}"),
+];
 
 /// Shows what the library does, and tells it when a signal asked to stop.
 pub(crate) struct Progress {
@@ -82,29 +91,43 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Lines {
     /// When the next line of this phase is due; `None` until the first one.
     due: Option<Instant>,
+    pace: Option<Pace>,
+}
+
+/// How fast a phase advances.
+#[derive(Clone, Copy)]
+struct Pace {
+    since: Instant,
+    from_bytes: u64,
+    done_bytes: u64,
 }
 
 impl Lines {
     /// Lines that cannot be written are not worth failing for.
     fn event(&mut self, event: &Event, now: Instant, to: &mut impl Write) {
         match event {
-            Event::Started(_) => self.due = None,
+            Event::Started(_) => *self = Self::default(),
             Event::Progress {
                 phase,
                 done_bytes,
                 total_bytes,
             } => {
+                let pace = Pace::after(self.pace, now, *done_bytes);
+                self.pace = Some(pace);
                 if *total_bytes < WORTH_A_LINE_BYTES || self.due.is_some_and(|due| now < due) {
                     return;
                 }
                 self.due = Some(now + BETWEEN_LINES);
                 let percent = done_bytes.saturating_mul(100) / total_bytes;
+                let left = pace.time_left(now, *total_bytes);
+                let left = left.map(|left| format!(", {}", text::time_left(left)));
                 let _ = writeln!(
                     to,
-                    "{}: {} of {} ({percent}%)",
+                    "{}: {} of {} ({percent}%){}",
                     doing(*phase),
                     text::size(*done_bytes),
-                    text::size(*total_bytes)
+                    text::size(*total_bytes),
+                    left.unwrap_or_default()
                 );
             }
             Event::Note(note) => {
@@ -112,6 +135,33 @@ impl Lines {
             }
             _ => {}
         }
+    }
+}
+
+impl Pace {
+    /// Some work begins again, and so does its pace.
+    fn after(before: Option<Self>, now: Instant, done_bytes: u64) -> Self {
+        let began = before.filter(|before| before.done_bytes <= done_bytes);
+        let (since, from_bytes) = began.map_or((now, done_bytes), |before| {
+            (before.since, before.from_bytes)
+        });
+        Self {
+            since,
+            from_bytes,
+            done_bytes,
+        }
+    }
+
+    /// What the rest will take; `None` before there is a pace.
+    fn time_left(&self, now: Instant, total_bytes: u64) -> Option<Duration> {
+        const SOON: Duration = Duration::from_secs(1);
+        let elapsed = now.duration_since(self.since);
+        let done = self.done_bytes.saturating_sub(self.from_bytes);
+        let left = total_bytes.saturating_sub(self.done_bytes);
+        if done == 0 || left == 0 || elapsed < SOON {
+            return None;
+        }
+        Duration::try_from_secs_f64(elapsed.as_secs_f64() * left as f64 / done as f64).ok()
     }
 }
 
@@ -166,7 +216,17 @@ impl Bar {
     fn measure(&mut self) {
         self.measured = true;
         if let Some(bar) = &self.bar {
-            bar.set_style(style(BAR).progress_chars("=> "));
+            let columns = text::width(&Term::stderr()).unwrap_or_default();
+            let left = |state: &ProgressState, to: &mut dyn fmt::Write| {
+                if !state.eta().is_zero() {
+                    let _ = to.write_str(&text::time_left(state.eta()));
+                }
+            };
+            bar.set_style(
+                style(template(columns))
+                    .progress_chars("=> ")
+                    .with_key("left", left),
+            );
         }
     }
 
@@ -176,6 +236,12 @@ impl Bar {
             bar.finish_and_clear();
         }
     }
+}
+
+fn template(columns: usize) -> &'static str {
+    BARS.iter()
+        .find_map(|(least, template)| (columns >= *least).then_some(*template))
+        .unwrap_or(SPINNER)
 }
 
 fn style(template: &str) -> ProgressStyle {
@@ -219,7 +285,33 @@ mod tests {
         }
         assert_eq!(
             String::from_utf8(printed).unwrap(),
-            "hashing: 1.0 MB of 100 MB (1%)\nhashing: 90 MB of 100 MB (90%)\n"
+            "hashing: 1.0 MB of 100 MB (1%)\nhashing: 90 MB of 100 MB (90%), 2 s left\n"
+        );
+    }
+
+    #[test]
+    fn the_pace_is_that_of_the_phase_and_of_its_last_round() {
+        let start = Instant::now();
+        let mut printed = Vec::new();
+        let mut lines = Lines::default();
+        let mut at = |seconds, event: &Event| {
+            lines.event(event, start + Duration::from_secs(seconds), &mut printed);
+        };
+        at(0, &hashed(0, 100_000_000));
+        at(100, &hashed(50_000_000, 100_000_000));
+        // Once more from the beginning, and ten times as fast.
+        at(110, &hashed(10_000_000, 100_000_000));
+        at(115, &hashed(60_000_000, 100_000_000));
+        at(120, &hashed(80_000_000, 100_000_000));
+        at(121, &Event::Started(Phase::Digest));
+        at(121, &hashed(40_000_000, 100_000_000));
+        assert_eq!(
+            String::from_utf8(printed).unwrap(),
+            "hashing: 0 B of 100 MB (0%)\n\
+             hashing: 50 MB of 100 MB (50%), 1 min left\n\
+             hashing: 10 MB of 100 MB (10%)\n\
+             hashing: 80 MB of 100 MB (80%), 3 s left\n\
+             hashing: 40 MB of 100 MB (40%)\n"
         );
     }
 
@@ -233,7 +325,13 @@ mod tests {
 
     #[test]
     fn the_templates_of_the_bar_are_valid() {
-        for template in [SPINNER, BAR] {
+        for template in [
+            SPINNER,
+            template(0),
+            template(40),
+            template(60),
+            template(200),
+        ] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

@@ -98,6 +98,11 @@ impl Error {
 
     /// An operation on a local path failed: `doing` reads like "read" or "create the directory".
     pub(crate) fn io(doing: &str, path: &Path, source: io::Error) -> Self {
+        Self::io_of(doing, &path.display().to_string(), source).with_path(path)
+    }
+
+    /// The same with something that has no path.
+    pub(crate) fn io_of(doing: &str, name: &str, source: io::Error) -> Self {
         let kind = match source.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
             io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => ErrorKind::Occupied,
@@ -109,9 +114,7 @@ impl Error {
             | io::ErrorKind::FileTooLarge => ErrorKind::NoSpace,
             _ => ErrorKind::Io,
         };
-        Self::new(kind, format!("cannot {doing} {}", path.display()))
-            .with_path(path)
-            .with_source(source)
+        Self::new(kind, format!("cannot {doing} {name}")).with_source(source)
     }
 
     pub(crate) fn with_path(mut self, path: &Path) -> Self {

@@ -43,8 +43,7 @@ pub async fn save(
     to: impl Into<Target>,
     options: &SaveOptions,
 ) -> Result<SaveReport> {
-    let target = to.into();
-    let staged = target.stage(options)?;
+    let target = to.into().open(options).await?;
     let started = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Connect))?;
     let status = in_time(options, "report its status", client.status()).await?;
@@ -59,7 +58,7 @@ pub async fn save(
         connect_ms: crate::milliseconds(started),
         ..Origin::default()
     };
-    run(Refusing(chunks(stream)), target, staged, origin, options).await
+    run(Refusing(chunks(stream)), target, origin, options).await
 }
 
 /// The messages of a stream that was opened elsewhere, for [`save_chunks`](crate::save_chunks).

@@ -4,8 +4,9 @@
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
-//! * [`verify`] proves a file, and names every problem with page and offset.
-//! * [`status`] gives the numbers that etcd's own tools print.
+//! * [`verify`] proves a file, and names every problem with page and offset; [`verify_stream`] proves what can be read only
+//!   once, as far as that shows.
+//! * [`status`] gives the numbers that etcd's own tools print, and [`fast_status`] in milliseconds what a few pages tell.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
 //!
@@ -51,6 +52,8 @@ mod digest;
 mod error;
 #[cfg(feature = "etcd-client")]
 pub mod etcd_client;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod fast_status;
 mod hash_kv;
 mod io;
 mod membership;
@@ -85,6 +88,7 @@ pub use bbolt::PageId;
 pub use client::{Cluster, Password, Tls, TlsBuilder};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
+pub use fast_status::{FastStatus, fast_status};
 pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
@@ -100,7 +104,8 @@ pub use status::{Status, StatusOptions, status, status_with};
 #[cfg(feature = "stream")]
 pub use stream::Chunk;
 pub use verify::{
-    BucketContents, Contents, DigestCheck, LargeRecord, Proof, VerifyOptions, VerifyReport, verify,
+    BucketContents, Contents, DigestCheck, LargeRecord, Proof, ProofKind, StreamReport,
+    VerifyOptions, VerifyReport, verify, verify_stream,
 };
 
 /// Milliseconds since `started`, for reports.

@@ -1,7 +1,8 @@
 //! An opened snapshot file: what every offline verb takes.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, FileType};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -31,25 +32,14 @@ impl Snapshot {
     ///
     /// # Errors
     /// `NotFound`, `AccessDenied` or `Io` where the file cannot be read; `NotASnapshot`, saying what it is instead, where
-    /// it is no bbolt database; `Damaged` where both meta pages are.
+    /// it is no bbolt database; `Unsupported` for a pipe, which only [`verify_stream`](crate::verify_stream) can do with;
+    /// `Damaged` where both meta pages are.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         // Looked at before it is opened: a pipe would wait for its writer.
         let metadata = std::fs::metadata(path).map_err(|e| Error::io("open", path, e))?;
-        if !metadata.is_file() {
-            let what = if metadata.is_dir() {
-                "a directory"
-            } else {
-                "not a regular file"
-            };
-            return Err(Error::new(
-                ErrorKind::NotASnapshot,
-                format!(
-                    "{} is {what}: name the snapshot file itself",
-                    path.display()
-                ),
-            )
-            .with_path(path));
+        if let Some(error) = not_a_file(path, metadata.file_type()) {
+            return Err(error);
         }
         let file = File::open(path).map_err(|e| Error::io("open", path, e))?;
         let mut snapshot = Self::from_source(path.display().to_string(), Arc::new(file))
@@ -141,6 +131,35 @@ impl Snapshot {
     }
 }
 
+/// What is no file to read back and forth in, named for what it is.
+fn not_a_file(path: &Path, file_type: FileType) -> Option<Error> {
+    let what = if file_type.is_file() {
+        return None;
+    } else if file_type.is_fifo() {
+        let sentence = format!(
+            "{} is a pipe, and the pages of a snapshot are needed in another order than they come out of it: \
+             write it to a file first",
+            path.display()
+        );
+        return Some(Error::new(ErrorKind::Unsupported, sentence).with_path(path));
+    } else if file_type.is_dir() {
+        "a directory"
+    } else if file_type.is_block_device() {
+        "a block device"
+    } else if file_type.is_char_device() {
+        "a character device"
+    } else if file_type.is_socket() {
+        "a socket"
+    } else {
+        "not a regular file"
+    };
+    let sentence = format!(
+        "{} is {what}: name the snapshot file itself",
+        path.display()
+    );
+    Some(Error::new(ErrorKind::NotASnapshot, sentence).with_path(path))
+}
+
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Snapshot")
@@ -151,11 +170,15 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// A database is a multiple of its page size, so 32 bytes over a multiple of 512, the smallest sector, are a digest
-/// (`hasChecksum` in etcd's `etcdutl/snapshot/v3_snapshot.go`).
-fn read_digest(source: &dyn ReadAt, size_bytes: u64, name: &str) -> Result<Option<Digest>> {
+/// Whether a file of this size ends with a digest: a database is a multiple of its page size, so 32 bytes over a multiple of
+/// 512, the smallest sector, are one (`hasChecksum` in etcd's `etcdutl/snapshot/v3_snapshot.go`).
+pub(crate) fn ends_with_digest(size_bytes: u64) -> bool {
     const SECTOR: u64 = 512;
-    if size_bytes % SECTOR != Digest::LEN as u64 {
+    size_bytes % SECTOR == Digest::LEN as u64
+}
+
+fn read_digest(source: &dyn ReadAt, size_bytes: u64, name: &str) -> Result<Option<Digest>> {
+    if !ends_with_digest(size_bytes) {
         return Ok(None);
     }
     let mut bytes = [0; Digest::LEN];

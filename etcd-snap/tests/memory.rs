@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use etcd_snap::{ReadAt, Snapshot, VerifyOptions, status, verify};
+use etcd_snap::{ReadAt, Snapshot, VerifyOptions, fast_status, status, verify, verify_stream};
 use etcd_snap_testdata::database::{DatabaseBuilder, FreeContent, Freelist, Image, Place};
 use peak_alloc::PeakAlloc;
 
@@ -28,6 +28,7 @@ fn peak_of_looking(source: &Arc<dyn ReadAt>) -> usize {
     peak_of(|| {
         if let Ok(snapshot) = Snapshot::from_source("the file", Arc::clone(source)) {
             let _ = status(&snapshot);
+            let _ = fast_status(&snapshot);
             let report = verify(&snapshot, &VerifyOptions::default()).expect("can be looked at");
             drop(report.into_proven());
         }
@@ -118,6 +119,10 @@ fn a_small_file_that_claims_gigabytes_takes_megabytes() {
         let mut image = builder.image();
         harm(&mut image);
         for file in [image.sealed(), image.unsealed()] {
+            let passing = peak_of(|| {
+                let _ = verify_stream("the stream", &file[..], &VerifyOptions::default());
+            });
+            assert!(passing < 2 * MIB, "{what}: {passing} bytes as it passes");
             let source: Arc<dyn ReadAt> = Arc::new(file);
             let peak = peak_of_looking(&source);
             assert!(peak < 3 * MIB, "{what}: {peak} bytes");

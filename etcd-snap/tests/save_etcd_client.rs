@@ -35,7 +35,7 @@ async fn a_real_server_of_every_minor_is_saved() -> Result<()> {
         let mut client = Client::connect([cluster.endpoint(0)], Some(options)).await?;
         let path = cluster.folder().join("backup.db");
         let saved = adapter::save(&mut client, &path, &SaveOptions::default()).await?;
-        assert_eq!(saved.revision.get(), revision);
+        assert_eq!(saved.contents.unwrap().revision.get(), revision);
         assert!(saved.cluster_id.is_some());
         assert_eq!((saved.endpoint, saved.member_id), (None, None));
         let report = etcd_snap::verify(&Snapshot::open(&path)?, &VerifyOptions::default())?;

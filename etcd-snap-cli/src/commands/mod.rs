@@ -42,6 +42,39 @@ fn watched_with<T>(
     done.map_err(|error| stopped(error, interrupt))
 }
 
+/// The same for work that may wait for somebody else, and then would not hear of a signal: it is left where it stands.
+fn watched_apart<T: Send + 'static>(
+    quiet: bool,
+    work: impl FnOnce(Arc<Progress>) -> etcd_snap::Result<T> + Send + 'static,
+) -> Result<T> {
+    let mut interrupt = Interrupt::listen()?;
+    let progress = Arc::new(Progress::new(quiet, interrupt.clone()));
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let system = |doing| move |error| Failure::System { doing, error };
+    let watching = Arc::clone(&progress);
+    std::thread::Builder::new()
+        .spawn(move || tell.send(work(watching)))
+        .map_err(system("start a thread"))?;
+    let done = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(system("start a runtime"))?
+        .block_on(async {
+            let signals = interrupt.clone();
+            tokio::select! {
+                done = told => match done {
+                    Ok(done) => done.map_err(|error| stopped(error, &signals)),
+                    Err(_) => Err(Failure::System {
+                        doing: "do the work",
+                        error: std::io::Error::other("its thread has died; this is a fault of etcd-snap"),
+                    }),
+                },
+                signal = interrupt.signalled() => Err(Failure::Stopped(signal)),
+            }
+        });
+    progress.finish();
+    done
+}
+
 /// A failure that a signal may have been the reason of.
 pub(crate) fn stopped(error: etcd_snap::Error, interrupt: &Interrupt) -> Failure {
     match interrupt.signal() {

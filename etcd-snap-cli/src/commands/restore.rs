@@ -13,6 +13,7 @@ use crate::arguments::Output;
 use crate::commands::watched;
 use crate::failure::Result;
 use crate::render::{self, Render, text};
+use crate::standard;
 
 /// Make the data directory of a member from a snapshot
 #[derive(Debug, Args)]
@@ -84,6 +85,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    standard::refuse_input(&arguments.file, "restore")?;
     let report = watched(output.quiet, |progress| {
         let cluster =
             NewCluster::parse(&arguments.initial_cluster, &arguments.initial_cluster_token)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use comfy_table::Table;
-use etcd_snap::{Attest, ErrorKind, SaveOptions, SaveReport};
+use etcd_snap::{Attest, ErrorKind, ProofKind, SaveOptions, SaveReport, Target};
 
 use crate::arguments::Output;
 use crate::connection::{Connection, online};
@@ -14,6 +14,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::render::{self, Render, attest, text};
+use crate::standard;
 use crate::values;
 
 /// Take a snapshot from a running cluster
@@ -22,6 +23,9 @@ use crate::values;
 FILE gets its name when the snapshot has arrived, its digest, pages and records are checked, and all of it is on the \
 disk. Until then, and after any failure, what was there before is still there. Of several endpoints, the first one \
 that can be used gives the snapshot. A flag wins over its variable.
+
+A pipe, a device, or - for standard output is written as the bytes come. The digest and every page by itself are proven \
+then, and the end is sent only after that: what a reader got of a save that failed is no snapshot.
 
 With --attest, every member of the cluster is asked for the hash of its keys at the snapshot's revision; if one has \
 other keys, or none can tell, there is no FILE, and the exit code is 11. With --attest=if-possible, it is no failure \
@@ -38,9 +42,11 @@ Examples:
 
   ETCDCTL_PASSWORD=secret \\
     etcd-snap save backup.db --user root \\
-    --attest --keep-unproven")]
+    --attest --keep-unproven
+
+  etcd-snap save - | zstd > backup.db.zst")]
 pub(crate) struct Arguments {
-    /// Where the snapshot goes
+    /// Where the snapshot goes; - is standard output
     file: PathBuf,
     /// Refuse to replace FILE
     #[arg(long, help_heading = "Target")]
@@ -101,6 +107,18 @@ enum When {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    let to_output = standard::is_dash(&arguments.file);
+    let target = if to_output {
+        standard::output()?
+    } else {
+        Target::from(&arguments.file)
+    };
+    let report_aside = to_output || standard::is_output(&arguments.file);
+    let direct = to_output
+        || arguments
+            .file
+            .metadata()
+            .is_ok_and(|there| !there.is_file());
     let cluster = arguments.connection.cluster(&arguments.endpoints)?;
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
@@ -112,14 +130,18 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         &interrupt,
         arguments.command_timeout,
         "the snapshot was not complete",
-        etcd_snap::save(&cluster, &arguments.file, &options),
+        etcd_snap::save(&cluster, target, &options),
     );
     progress.finish();
     match saved {
-        Ok(report) => render::print(&report, output.write_out),
+        Ok(report) => match report_aside {
+            false => render::print(&report, output.write_out),
+            true if output.quiet => Ok(()),
+            true => render::print_aside(&report, output.write_out),
+        },
         Err(Failure::Library { error, hint }) => {
             let failure = attest::print_unproven(error, output)?;
-            Err(failure.or_hint(|error| hint.or_else(|| arguments.hint(error))))
+            Err(failure.or_hint(|error| hint.or_else(|| arguments.hint(error, direct))))
         }
         Err(failure) => Err(failure),
     }
@@ -138,7 +160,7 @@ impl Arguments {
             .with_keep_unproven(self.keep_unproven)
     }
 
-    fn hint(&self, error: &etcd_snap::Error) -> Option<String> {
+    fn hint(&self, error: &etcd_snap::Error, direct: bool) -> Option<String> {
         let hint = match error.kind() {
             ErrorKind::Denied if !self.connection.has_user() => {
                 "--user names who logs in, ETCDCTL_PASSWORD holds the password"
@@ -152,6 +174,7 @@ impl Arguments {
                 "--keep-unproven keeps it as FILE.unproven, to look into"
             }
             ErrorKind::Unproven => attest::COMPARE,
+            ErrorKind::Damaged if direct => render::STREAM_DAMAGE_HINT,
             _ => return None,
         };
         Some(hint.to_owned())
@@ -161,7 +184,10 @@ impl Arguments {
 impl Render for SaveReport {
     fn simple(&self) -> String {
         // The first line is etcdctl's: scripts look for it.
-        let mut lines = format!("Snapshot saved at {}\n", path(self));
+        let mut lines = match &self.path {
+            Some(_) => format!("Snapshot saved at {}\n", path(self)),
+            None => "Snapshot written to standard output\n".to_owned(),
+        };
         lines.push_str(&render::lines(&facts(self)));
         lines
     }
@@ -179,7 +205,9 @@ impl Render for SaveReport {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-        rows.push(("hash", format!("{:x}", self.hash)));
+        if let Some(contents) = &self.contents {
+            rows.push(("hash", format!("{:x}", contents.hash)));
+        }
         rows.push(("SHA-256", self.digest.to_string()));
         let durations = &self.durations;
         rows.extend([
@@ -200,14 +228,22 @@ fn facts(report: &SaveReport) -> Vec<(&'static str, String)> {
     if let Some(version) = &report.etcd_version {
         facts.push(("etcd", version.clone()));
     }
-    facts.extend([
-        (
-            "revision",
-            render::revision(report.revision, report.compact_revision),
-        ),
-        ("keys", render::keys(report.live_keys, report.total_records)),
-        ("size", text::size(report.size_bytes)),
-    ]);
+    if let Some(contents) = &report.contents {
+        facts.extend([
+            (
+                "revision",
+                render::revision(contents.revision, contents.compact_revision),
+            ),
+            (
+                "keys",
+                render::keys(contents.live_keys, contents.total_records),
+            ),
+        ]);
+    }
+    facts.push(("size", text::size(report.size_bytes)));
+    if report.proof != ProofKind::Full {
+        facts.push(("proven", render::STREAM_PROOF.to_owned()));
+    }
     if let Some(report) = &report.attest {
         facts.extend(attest::rows(report));
     }
@@ -215,7 +251,10 @@ fn facts(report: &SaveReport) -> Vec<(&'static str, String)> {
 }
 
 fn path(report: &SaveReport) -> String {
-    text::visible(&report.path.display().to_string())
+    match &report.path {
+        Some(path) => text::visible(&path.display().to_string()),
+        None => "standard output".to_owned(),
+    }
 }
 
 fn seconds(milliseconds: u64) -> String {

@@ -1,14 +1,17 @@
 //! `etcd-snap verify`: is a snapshot whole?
 
-use std::path::PathBuf;
+mod findings;
+mod stream;
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
-use console::Term;
 use etcd_snap::{
-    AttestOptions, AttestReport, DigestCheck, ErrorKind, Severity, Snapshot, VerifyOptions,
+    AttestOptions, AttestReport, Contents, DigestCheck, ErrorKind, Snapshot, VerifyOptions,
     VerifyReport,
 };
 use serde::Serialize;
@@ -20,7 +23,9 @@ use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::render::{self, Render, attest, text};
+use crate::standard;
 use crate::values;
+use findings::{problem_lines, problem_table, verdict};
 
 /// Check that a snapshot is whole
 #[derive(Debug, Args)]
@@ -31,6 +36,9 @@ Ends with 0 only if the snapshot is proven: 7 means damaged, 8 sound but without
 With --against, every member of that cluster is also asked for the hash of its keys at the snapshot's revision. If one \
 has other keys, or none can tell, the exit code is 11.
 
+Of a pipe, or of - for standard input, the digest is proven and every page by itself: what hangs together how, and what \
+the records say, shows in a file only.
+
 Examples:
   etcd-snap verify backup.db
   etcd-snap verify -w json backup.db
@@ -38,10 +46,15 @@ Examples:
   etcd-snap verify backup.db \\
     --against https://10.0.0.1:2379 \\
     --cacert ca.crt \\
-    --cert client.crt --key client.key")]
+    --cert client.crt --key client.key
+
+  zstd -dc backup.db.zst | etcd-snap verify -")]
 pub(crate) struct Arguments {
-    /// The snapshot, or the database file of a stopped member
+    /// The snapshot, or the database file of a stopped member; - is standard input
     file: PathBuf,
+    /// How many problems to list, at least one; the rest is counted
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    max_problems: usize,
     /// Compare with the members of this cluster too
     #[arg(long, value_name = "URLS", help_heading = "Proof")]
     against: Option<String>,
@@ -60,6 +73,14 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    if passes_once(&arguments.file) {
+        if arguments.against.is_some() {
+            return Err(Failure::Usage(
+                "--against wants a file: what passes by once cannot be hashed again as the members would".to_owned(),
+            ));
+        }
+        return stream::run(arguments, output);
+    }
     let connection = &arguments.connection;
     let cluster = match &arguments.against {
         Some(endpoints) => Some(connection.cluster(endpoints)?),
@@ -69,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let (snapshot, verify) = watched_with(&interrupt, output.quiet, |progress| {
         let snapshot = Snapshot::open(&arguments.file)?;
-        let options = VerifyOptions::default().with_observer(progress);
+        let options = arguments.options().with_observer(progress);
         let report = etcd_snap::verify(&snapshot, &options)?;
         Ok((snapshot, report))
     })?;
@@ -93,7 +114,30 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     };
     let report = Report { verify, attest };
     render::print(&report, output.write_out)?;
-    report.verdict().map_err(|error| {
+    end(report.verdict(), hint, output)
+}
+
+/// Standard input, or a pipe with a name.
+fn passes_once(file: &Path) -> bool {
+    standard::is_dash(file)
+        || file
+            .metadata()
+            .is_ok_and(|there| there.file_type().is_fifo())
+}
+
+impl Arguments {
+    fn options(&self) -> VerifyOptions {
+        VerifyOptions::default().with_max_problems(self.max_problems)
+    }
+}
+
+/// The verdict as an exit code, after the report was printed.
+fn end(
+    verdict: etcd_snap::Result<()>,
+    hint: impl FnOnce(&etcd_snap::Error) -> Option<String>,
+    output: &Output,
+) -> Result<()> {
+    verdict.map_err(|error| {
         let failure = match error.kind() {
             ErrorKind::NoDigest => Failure::from(error),
             _ => attest::reported(error, output),
@@ -141,14 +185,14 @@ fn hint(error: &etcd_snap::Error) -> Option<String> {
 impl Render for Report {
     fn simple(&self) -> String {
         let report = &self.verify;
-        let mut lines = verdict(report);
+        let mut lines = verdict_of(report);
         lines.push('\n');
-        lines.push_str(&problem_lines(report));
+        lines.push_str(&problem_lines(&report.problems, report.more_problems));
         let mut rows = if report.is_sound() {
             facts(report)
         } else {
             // What can still be read of a damaged database is for those who ask for it.
-            vec![digest(&report.digest), size(report)]
+            vec![digest(&report.digest), size(report.size_bytes)]
         };
         rows.extend(self.attest.iter().flat_map(attest::rows));
         lines.push_str(&render::lines(&rows));
@@ -157,46 +201,78 @@ impl Render for Report {
 
     fn tables(&self) -> Vec<Table> {
         let report = &self.verify;
-        let mut rows = vec![("verdict", verdict(report))];
+        let contents = &report.contents;
+        let mut rows = vec![("verdict", verdict_of(report))];
         rows.extend(facts(report));
         if let DigestCheck::Matches { digest } = report.digest {
             rows.push(("SHA-256", digest.to_string()));
         }
-        rows.push(("hash", format!("{:x}", report.contents.hash)));
+        rows.push(("hash", format!("{:x}", contents.hash)));
         rows.push((
             "page size",
             text::count(report.page_size_bytes.into(), "byte"),
         ));
+        rows.push(("free pages", free_pages(report)));
         rows.push((
             "checked in",
             text::duration(Duration::from_millis(report.duration_ms)),
         ));
         rows.extend(self.attest.iter().flat_map(attest::rows));
-        let mut tables = vec![render::pairs(rows)];
+        let mut tables = vec![render::pairs(rows), bucket_table(contents)];
+        if !contents.largest_records.is_empty() {
+            tables.push(largest_table(contents));
+        }
         if !report.problems.is_empty() {
-            tables.push(problem_table(report));
+            tables.push(problem_table(&report.problems, report.more_problems));
         }
         tables
     }
 }
 
-fn verdict(report: &VerifyReport) -> String {
-    let word = match report.digest {
-        _ if !report.is_sound() => "DAMAGED",
-        DigestCheck::Missing { .. } => "sound, no digest",
-        _ => "sound",
-    };
-    let file = report
-        .path
-        .as_ref()
-        .map(|path| path.display().to_string())
-        .unwrap_or_default();
-    let problems = (report.problems.len() as u64).saturating_add(report.more_problems);
-    let file = text::visible(&file);
-    match problems {
-        0 => format!("{word}: {file}"),
-        _ => format!("{word}: {file}, {}", text::count(problems, "problem")),
+fn verdict_of(report: &VerifyReport) -> String {
+    let path = report.path.as_ref();
+    verdict(
+        &path
+            .map(|path| path.display().to_string())
+            .unwrap_or_default(),
+        &report.digest,
+        &report.problems,
+        report.more_problems,
+    )
+}
+
+/// What a defragmentation would give back.
+fn free_pages(report: &VerifyReport) -> String {
+    let pages = report.contents.free_pages;
+    let bytes = pages.saturating_mul(report.page_size_bytes.into());
+    format!("{pages} ({})", text::size(bytes))
+}
+
+fn bucket_table(contents: &Contents) -> Table {
+    let mut table = render::frame();
+    table.set_header(["bucket", "records", "keys and values", "pages"]);
+    for bucket in &contents.buckets {
+        table.add_row([
+            text::visible(&bucket.name),
+            bucket.records.to_string(),
+            text::size(bucket.data_bytes),
+            bucket.pages.to_string(),
+        ]);
     }
+    table
+}
+
+fn largest_table(contents: &Contents) -> Table {
+    let mut table = render::frame();
+    table.set_header(["largest records", "revision", "size"]);
+    for record in &contents.largest_records {
+        table.add_row([
+            text::visible(&record.key),
+            record.revision.to_string(),
+            text::size(record.size_bytes),
+        ]);
+    }
+    table
 }
 
 fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
@@ -211,7 +287,7 @@ fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
             "keys",
             render::keys(contents.live_keys, contents.total_records),
         ),
-        size(report),
+        size(report.size_bytes),
         ("members", contents.members.to_string()),
         ("leases", contents.leases.to_string()),
         (
@@ -229,8 +305,8 @@ fn facts(report: &VerifyReport) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn size(report: &VerifyReport) -> (&'static str, String) {
-    ("size", text::size(report.size_bytes))
+fn size(bytes: u64) -> (&'static str, String) {
+    ("size", text::size(bytes))
 }
 
 fn digest(check: &DigestCheck) -> (&'static str, String) {
@@ -240,52 +316,4 @@ fn digest(check: &DigestCheck) -> (&'static str, String) {
         _ => "none",
     };
     ("digest", verdict.into())
-}
-
-fn problem_lines(report: &VerifyReport) -> String {
-    let width = text::width(&Term::stdout());
-    let mut lines: String = report
-        .problems
-        .iter()
-        .map(|problem| {
-            let severity = severity(problem.severity);
-            let line = format!("  {severity}: {}", text::visible(&problem.to_string()));
-            format!("{}\n", text::wrap(&line, width, 4))
-        })
-        .collect();
-    if report.more_problems > 0 {
-        lines.push_str(&format!("  and {} more\n", report.more_problems));
-    }
-    lines
-}
-
-fn problem_table(report: &VerifyReport) -> Table {
-    let mut table = render::frame();
-    table.set_header(["severity", "page", "byte", "problem"]);
-    for problem in &report.problems {
-        let number = |number: Option<String>| number.unwrap_or_default();
-        table.add_row([
-            severity(problem.severity).to_owned(),
-            number(problem.page.map(|page| page.to_string())),
-            number(problem.offset.map(|offset| offset.to_string())),
-            text::visible(&problem.message),
-        ]);
-    }
-    if report.more_problems > 0 {
-        table.add_row([
-            String::new(),
-            String::new(),
-            String::new(),
-            format!("and {} more", report.more_problems),
-        ]);
-    }
-    table
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Damaged => "damaged",
-        Severity::Suspicious => "suspicious",
-        _ => "note",
-    }
 }

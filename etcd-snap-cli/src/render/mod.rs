@@ -34,9 +34,35 @@ pub(crate) trait Render: Serialize {
     fn tables(&self) -> Vec<Table>;
 }
 
+/// What is proven of something that passed.
+pub(crate) const STREAM_PROOF: &str = "the digest, and every page by itself";
+/// What to do where a page of something that passed looks damaged.
+pub(crate) const STREAM_DAMAGE_HINT: &str = "a stream does not show which pages are in use, and one that is not may hold anything: a file does";
+
 /// Prints a report to standard output. A reader that has gone away is no failure.
 pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
-    let text = match form {
+    match write(&mut io::stdout().lock(), &text_of(report, form)?) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System {
+            doing: "write to standard output",
+            error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Prints a report to standard error, where standard output has the data. Nobody is left to tell when that fails.
+pub(crate) fn print_aside(report: &impl Render, form: WriteOut) -> Result<()> {
+    let _ = write(&mut io::stderr().lock(), &text_of(report, form)?);
+    Ok(())
+}
+
+fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
+    to.write_all(text.as_bytes())?;
+    to.flush()
+}
+
+fn text_of(report: &impl Render, form: WriteOut) -> Result<String> {
+    Ok(match form {
         WriteOut::Simple => report.simple(),
         WriteOut::Table => report
             .tables()
@@ -51,18 +77,7 @@ pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
             line.push('\n');
             line
         }
-    };
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System {
-            doing: "write to standard output",
-            error,
-        }),
-        _ => Ok(()),
-    }
+    })
 }
 
 /// A table of names and values.

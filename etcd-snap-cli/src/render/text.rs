@@ -29,6 +29,17 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// `12 s left`, `3 min left`, `1 h 2 min left`: no more digits than a guess has.
+pub(crate) fn time_left(time: Duration) -> String {
+    let seconds = time.as_secs_f64().ceil() as u64;
+    let minutes = seconds / 60;
+    match seconds {
+        0..60 => format!("{seconds} s left"),
+        60..3600 => format!("{minutes} min left"),
+        _ => format!("{} h {} min left", minutes / 60, minutes % 60),
+    }
+}
+
 /// `1 key`, `2 keys`.
 pub(crate) fn count(number: u64, one: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -112,6 +123,18 @@ mod tests {
             (3_720_000, "1 h 2 min"),
         ] {
             assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_guess_has_few_digits() {
+        for (milliseconds, text) in [
+            (10, "1 s left"),
+            (59_000, "59 s left"),
+            (119_000, "1 min left"),
+            (3_720_000, "1 h 2 min left"),
+        ] {
+            assert_eq!(time_left(Duration::from_millis(milliseconds)), text);
         }
     }
 

@@ -7,6 +7,7 @@ mod reports;
 mod restore;
 mod save;
 mod signals;
+mod streams;
 mod support;
 mod terminal;
 mod usage;

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::process::Stdio;
 
-use etcd_snap::{RestoreReport, Status, VerifyReport};
+use etcd_snap::{FastStatus, RestoreReport, Status, VerifyReport};
+use etcd_snap_testdata::database::Image;
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::golden as committed;
 
-use crate::support::{Room, flipped, golden, raw, said};
+use crate::support::{Room, flipped, golden, good, raw, said};
 
 #[test]
 fn simple_and_table_are_as_they_were() {
@@ -16,6 +17,8 @@ fn simple_and_table_are_as_they_were() {
     for (name, arguments) in [
         ("status-simple.txt", "status good.db"),
         ("status-table.txt", "status good.db -w table"),
+        ("status-fast.txt", "status good.db --fast"),
+        ("status-fast-table.txt", "status good.db --fast -w table"),
         ("verify-simple.txt", "verify good.db"),
         ("verify-raw.txt", "verify raw.db"),
     ] {
@@ -29,6 +32,7 @@ fn a_table_fits_a_narrow_terminal() {
     room.put("flipped.db", &flipped());
     for arguments in [
         "status good.db -w table",
+        "status good.db --fast -w table",
         "verify good.db -w table",
         "verify flipped.db -w table",
         "restore good.db -w table",
@@ -76,6 +80,26 @@ fn json_is_the_report_itself_on_one_line() {
     assert!(report.into_proven().is_err());
     let report: RestoreReport = serde_json::from_str(&json("restore good.db -w json", 0)).unwrap();
     assert_eq!(report.cluster_id.to_string(), "cdf818194e3a8c32");
+}
+
+#[test]
+fn the_fast_status_computes_nothing_and_says_so() {
+    let room = Room::new();
+    let said = room.run("status good.db --fast -w json").code(0);
+    let fast: FastStatus = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!((fast.revision.get(), fast.leases), (215, Some(40)));
+    let fields: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    assert!(fields.get("hash").is_none() && fields.get("live_keys").is_none());
+
+    let mut image = Image::of_snapshot(good());
+    let root = image.page(image.current().root);
+    image.set_page_id(root, 77);
+    room.put("bad.db", &image.sealed());
+    room.run("status bad.db --fast")
+        .code(7)
+        .complains("bad.db is damaged: page ")
+        .complains("hint: `etcd-snap verify` lists everything");
+    room.run("status none.db --fast").code(3);
 }
 
 #[test]

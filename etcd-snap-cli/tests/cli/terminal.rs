@@ -95,3 +95,22 @@ fn the_password_is_asked_for_and_not_shown() {
     assert!(!screen.contains("s3cret"), "{screen}");
     assert!(screen.contains("Snapshot saved at new.db"), "{screen}");
 }
+
+#[test]
+fn a_terminal_neither_gets_nor_gives_a_snapshot() {
+    let room = Room::new();
+    let before = room.names();
+    // Nobody listens there: it is refused before.
+    for (arguments, words) in [
+        ("save - --endpoints 127.0.0.1:1", "output is a terminal"),
+        ("save /dev/tty --endpoints 127.0.0.1:1", "/dev/tty"),
+        ("verify -", "input is a terminal"),
+    ] {
+        let (code, screen) = on_terminal(&mut room.command(arguments), None);
+        let said = console::strip_ansi_codes(&screen).replace("\r\n", " ");
+        // Without a controlling terminal there is no /dev/tty.
+        assert!(matches!(code, Some(2 | 3)), "{arguments}: {screen}");
+        assert!(said.contains(words), "{arguments}: {said}");
+    }
+    assert_eq!(room.names(), before);
+}

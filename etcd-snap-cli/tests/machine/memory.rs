@@ -1,7 +1,9 @@
 //! Memory stays small whatever the size of the database: what the kernel counted for the whole process.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap_testdata::bulk::{Bulk as Database, History, Profile};
@@ -19,11 +21,15 @@ fn peak_bytes<A: AsRef<OsStr>>(
     environment: &[(&'static str, PathBuf)],
     arguments: impl IntoIterator<Item = A>,
 ) -> Result<u64> {
-    let ended = bare(ETCD_SNAP)
-        .envs(environment.iter().map(|(name, value)| (*name, value)))
-        .args(arguments)
-        .spawn()?
-        .wait4()?;
+    peak_of(
+        bare(ETCD_SNAP)
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
+            .args(arguments),
+    )
+}
+
+fn peak_of(command: &mut Command) -> Result<u64> {
+    let ended = command.spawn()?.wait4()?;
     ensure!(ended.status.success(), "{}", ended.status);
     Ok(ended.rusage.maxrss)
 }
@@ -50,10 +56,16 @@ fn large_databases_take_little_memory() -> Result<()> {
     let environment = connection(&cluster, cluster.endpoint(0));
 
     let save = peak_bytes(&environment, ["save".as_ref(), snapshot.as_os_str()])?;
+    let save_stream = peak_bytes(&environment, ["save", "/dev/null"])?;
     drop(cluster);
     let size = snapshot.metadata().context("it was saved")?.len();
     ensure!(size > 300_000_000, "only {size} bytes");
     let verify = peak_bytes(&[], ["verify".as_ref(), snapshot.as_os_str()])?;
+    let verify_stream = peak_of(
+        bare(ETCD_SNAP)
+            .args(["verify", "-"])
+            .stdin(File::open(&snapshot)?),
+    )?;
     let status = peak_bytes(&[], ["status".as_ref(), snapshot.as_os_str()])?;
     let restore = peak_bytes(
         &[],
@@ -67,7 +79,9 @@ fn large_databases_take_little_memory() -> Result<()> {
     println!("bytes at most: save {save}, verify {verify}, status {status}, restore {restore}");
     for (verb, peak) in [
         ("save", save),
+        ("save /dev/null", save_stream),
         ("verify", verify),
+        ("verify -", verify_stream),
         ("status", status),
         ("restore", restore),
     ] {

@@ -11,7 +11,7 @@ const VERSION: u32 = 2;
 /// The freelist is not in the file: it follows from the pages that are reachable.
 const NO_FREELIST: u64 = u64::MAX;
 /// Bytes from the start of a meta page to the end of its checksum.
-const META_LEN: usize = PageHeader::LEN + 64;
+pub(super) const META_LEN: usize = PageHeader::LEN + 64;
 const SMALLEST_PAGE: u32 = 512;
 const LARGEST_PAGE: u32 = 16 << 20;
 

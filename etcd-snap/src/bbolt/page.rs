@@ -123,3 +123,52 @@ pub(crate) const BUCKET_FLAG: u32 = 0x01;
 
 /// The longest key (bbolt `MaxKeySize`).
 pub(crate) const LONGEST_KEY: u32 = 32_768;
+
+/// Where the key and the value of an element lie, counted from the start of its page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Body {
+    pub(crate) key_at: u64,
+    pub(crate) value_at: u64,
+    pub(crate) end: u64,
+}
+
+/// Where an element of a page begins.
+pub(crate) fn element_at(index: u16) -> u64 {
+    u64::from(index)
+        .saturating_mul(ELEMENT_LEN)
+        .saturating_add(PageHeader::LEN as u64)
+}
+
+impl Body {
+    /// Of element `index` of `count`, in a page of `page_len` bytes: behind the element array, before the end of the page.
+    ///
+    /// # Errors
+    /// A phrase that continues "element 3 ...".
+    pub(crate) fn locate(
+        page_len: u64,
+        count: u16,
+        index: u16,
+        [position, key_len, value_len]: [u32; 3],
+    ) -> Result<Self, String> {
+        let key_at = element_at(index).saturating_add(u64::from(position));
+        let value_at = key_at.saturating_add(u64::from(key_len));
+        let end = value_at.saturating_add(u64::from(value_len));
+        Err(if key_len == 0 {
+            "has an empty key".to_owned()
+        } else if key_len > LONGEST_KEY {
+            format!("has a key of {key_len} bytes, more than the {LONGEST_KEY} there may be")
+        } else if key_at < element_at(count) {
+            "has its key inside the element array".to_owned()
+        } else if end > page_len {
+            format!(
+                "reaches to byte {end} of a page of {page_len} (key of {key_len} bytes, value of {value_len})"
+            )
+        } else {
+            return Ok(Self {
+                key_at,
+                value_at,
+                end,
+            });
+        })
+    }
+}

@@ -83,6 +83,11 @@ impl<'a> Pages<'a> {
         self.end
     }
 
+    /// How many pages have no more than so many bytes.
+    pub(super) fn most_in(&self, bytes: u64) -> u64 {
+        bytes.checked_div(self.page_size).unwrap_or_default()
+    }
+
     pub(crate) fn offset(&self, id: PageId) -> u64 {
         id.get().saturating_mul(self.page_size)
     }

@@ -1,6 +1,6 @@
 //! One page in view: its elements, keys and values, every place in it checked before it is read.
 
-use super::page::{BUCKET_FLAG, ELEMENT_LEN, LONGEST_KEY, PageHeader, PageId, PageKind};
+use super::page::{BUCKET_FLAG, Body, ELEMENT_LEN, PageHeader, PageId, PageKind, element_at};
 use super::pages::{BucketRoot, PageError};
 use crate::Error;
 use crate::cursor::Cursor;
@@ -8,10 +8,10 @@ use crate::io::ReadAt;
 use crate::problem::{Problem, ProblemCode};
 
 /// The most bytes of a page that are held at a time in one of its windows.
-const WINDOW: usize = 64 * 1024;
+pub(super) const WINDOW: usize = 64 * 1024;
 
 /// What is read at least where the reading does not go on from the window.
-const JUMP: usize = 4096;
+pub(super) const JUMP: usize = 4096;
 
 /// A part of a page in memory.
 #[derive(Debug, Default)]
@@ -233,82 +233,52 @@ impl<'a> PageView<'a> {
         Ok(Cursor::new(bytes).u64_le("page id").unwrap_or_default())
     }
 
-    fn element_at(index: u16) -> u64 {
-        u64::from(index)
-            .saturating_mul(ELEMENT_LEN)
-            .saturating_add(PageHeader::LEN as u64)
-    }
-
-    /// Where the element's key and value may lie: behind the element array, before the end of the page.
-    fn extent(
+    /// Where the element's key and value lie.
+    fn body(
         &self,
         index: u16,
         position: u32,
         key_len: u32,
         value_len: u32,
-    ) -> Result<(u64, u64), PageError> {
-        let element = Self::element_at(index);
-        let key_at = element.saturating_add(u64::from(position));
-        let value_at = key_at.saturating_add(u64::from(key_len));
-        let end = value_at.saturating_add(u64::from(value_len));
-        let what = if key_len == 0 {
-            "has an empty key".to_owned()
-        } else if key_len > LONGEST_KEY {
-            format!("has a key of {key_len} bytes, more than the {LONGEST_KEY} there may be")
-        } else if key_at < Self::element_at(self.header.count) {
-            "has its key inside the element array".to_owned()
-        } else if end > self.len {
-            format!(
-                "reaches to byte {end} of a page of {} (key of {key_len} bytes, value of {value_len})",
-                self.len
-            )
-        } else {
-            return Ok((key_at, value_at));
-        };
-        Err(
-            Problem::damaged(ProblemCode::Element, format!("element {index} {what}"))
-                .at(self.id, self.offset.saturating_add(element))
-                .into(),
+    ) -> Result<Body, PageError> {
+        Body::locate(
+            self.len,
+            self.header.count,
+            index,
+            [position, key_len, value_len],
         )
+        .map_err(|what| self.element_damaged(index, &what).into())
     }
 
     pub(crate) fn leaf_element(&mut self, index: u16) -> Result<LeafElement, PageError> {
-        let bytes = self.bytes(
-            Self::element_at(index),
-            ELEMENT_LEN as usize,
-            Part::Elements,
-        )?;
+        let bytes = self.bytes(element_at(index), ELEMENT_LEN as usize, Part::Elements)?;
         let mut cursor = Cursor::new(bytes);
         let mut field = |name| cursor.u32_le(name).unwrap_or_default();
         let (flags, position) = (field("flags"), field("position"));
         let (key_len, value_len) = (field("key size"), field("value size"));
-        let (key_at, value_at) = self.extent(index, position, key_len, value_len)?;
+        let body = self.body(index, position, key_len, value_len)?;
         if flags & !BUCKET_FLAG != 0 {
             let message = format!("has unknown flags {flags:#x}");
             return Err(self.element_damaged(index, &message).into());
         }
         Ok(LeafElement {
-            key_at,
+            key_at: body.key_at,
             key_len,
-            value_at,
+            value_at: body.value_at,
             value_len,
             is_bucket: flags == BUCKET_FLAG,
         })
     }
 
     pub(crate) fn branch_element(&mut self, index: u16) -> Result<BranchElement, PageError> {
-        let bytes = self.bytes(
-            Self::element_at(index),
-            ELEMENT_LEN as usize,
-            Part::Elements,
-        )?;
+        let bytes = self.bytes(element_at(index), ELEMENT_LEN as usize, Part::Elements)?;
         let mut cursor = Cursor::new(bytes);
         let position = cursor.u32_le("position").unwrap_or_default();
         let key_len = cursor.u32_le("key size").unwrap_or_default();
         let child = PageId::new(cursor.u64_le("child page").unwrap_or_default());
-        let (key_at, _) = self.extent(index, position, key_len, 0)?;
+        let body = self.body(index, position, key_len, 0)?;
         Ok(BranchElement {
-            key_at,
+            key_at: body.key_at,
             key_len,
             child,
         })
@@ -316,12 +286,12 @@ impl<'a> PageView<'a> {
 
     fn element_damaged(&self, index: u16, what: &str) -> Problem {
         Problem::damaged(ProblemCode::Element, format!("element {index} {what}"))
-            .at(self.id, self.offset.saturating_add(Self::element_at(index)))
+            .at(self.id, self.offset.saturating_add(element_at(index)))
     }
 
     /// Where an element stands in the file.
     pub(crate) fn element_offset(&self, index: u16) -> u64 {
-        self.offset.saturating_add(Self::element_at(index))
+        self.offset.saturating_add(element_at(index))
     }
 
     pub(crate) fn leaf_key(&mut self, element: &LeafElement) -> Result<&[u8], PageError> {

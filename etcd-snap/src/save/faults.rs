@@ -66,12 +66,11 @@ fn save_attested(
         duration_ms: 0,
     };
     block_on(async {
-        let target = Target::from(target);
-        let staged = target.stage(&options)?;
+        let (outlet, sink) = Target::from(target).open(&options).await?;
         let origin = Origin::default();
         let chunks = tokio_stream::iter(chunks());
-        let arrived: Arrived = arrive(chunks, &staged, &origin, &options).await?;
-        conclude(target, staged, origin, arrived, Some(attest), &options)
+        let arrived: Arrived = arrive(chunks, sink, &origin, &options).await?;
+        conclude(outlet, origin, arrived, Some(attest), &options)
     })
 }
 

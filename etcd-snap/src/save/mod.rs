@@ -1,12 +1,14 @@
-//! Chunks from a server become a file that is a backup.
+//! Chunks from a server become a file that is a backup, or leave for somebody who makes one of them.
 //!
 //! The future receives, holds every message against the rules of the stream, and hands megabytes to one thread that
 //! hashes and writes them into a staged file. When the stream has ended as it should, that thread looks through the whole
 //! file and syncs it; then, and only then, the future gives it its name.
 
+mod direct;
 #[cfg(test)]
 mod faults;
 mod options;
+mod outlet;
 mod protocol;
 mod receive;
 mod report;
@@ -26,13 +28,12 @@ pub(crate) use receive::before_the_first_byte;
 pub(crate) use report::Origin;
 
 use crate::attest::{AttestReport, Unproven};
-use crate::io::StagedFile;
 use crate::observe::{Event, Phase, tell};
 use crate::stream::Chunk;
-use crate::verify::Contents;
 use crate::{Error, Result};
+use outlet::{Outlet, Sink};
 use receive::{Received, receive};
-use writer::Writer;
+use writer::{Checked, Writer};
 
 /// Saves a snapshot from a running cluster: the one call from endpoint to checked file.
 ///
@@ -41,13 +42,16 @@ use writer::Writer;
 /// checked and everything is on the disk. Until then, and after any failure, the target is as it was, and nothing lies
 /// beside it; dropping the future ends the transfer and tidies up too.
 ///
+/// A [`Target`] that is a pipe, a device or a writer is written as the bytes come, which proves less, and is not undone: see
+/// there.
+///
 /// Needs a tokio runtime with time and I/O; [`save_blocking`] brings its own.
 ///
 /// # Errors
 /// Before anything is sent: `InvalidInput`, `NotFound`, `AccessDenied` or `Occupied` for a target that cannot be written,
 /// `Connection` where no endpoint can be used, and `Denied` for a missing right, which it names. Then `Stalled` after a
 /// silence, `Stream` where the server breaks the protocol or the connection breaks, each with the byte it was at; `NoSpace`
-/// and other failures of the disk; `DigestMismatch` and `Damaged` where what came is no backup; `Unproven` where
+/// and other failures of the disk, `Io` where nobody reads any more from a pipe; `DigestMismatch` and `Damaged` where what came is no backup; `Unproven` where
 /// [`with_attest`](SaveOptions::with_attest) was asked for and the members do not bear it out; and `Cancelled`.
 ///
 /// ```no_run
@@ -60,7 +64,7 @@ use writer::Writer;
 ///     .build()?;
 /// let cluster = Cluster::new(["https://10.0.0.1:2379"])?.with_tls(tls);
 /// let saved = etcd_snap::save(&cluster, "backup.db", &SaveOptions::default()).await?;
-/// println!("{} bytes at revision {}", saved.size_bytes, saved.revision);
+/// println!("{} bytes, SHA-256 {}", saved.size_bytes, saved.digest);
 /// # Ok(())
 /// # }
 /// ```
@@ -70,8 +74,7 @@ pub async fn save(
     to: impl Into<Target>,
     options: &SaveOptions,
 ) -> Result<SaveReport> {
-    let target = to.into();
-    let staged = target.stage(options)?;
+    let (outlet, sink) = to.into().open(options).await?;
     let started = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Connect))?;
     let (member, status) = crate::client::choose(cluster).await?;
@@ -90,28 +93,32 @@ pub async fn save(
         etcd_version: Some(status.version),
         connect_ms: crate::milliseconds(started),
     };
-    let arrived = arrive(chunks, &staged, &origin, options).await?;
+    let arrived = arrive(chunks, sink, &origin, options).await?;
     let attest = match options.attest() {
         Attest::No => None,
-        _ => Some(ask_members(cluster, &staged, &origin, &arrived, options).await?),
+        _ => Some(ask_members(cluster, &outlet, &origin, &arrived, options).await?),
     };
-    conclude(target, staged, origin, arrived, attest, options)
+    conclude(outlet, origin, arrived, attest, options)
 }
 
 /// Compares what has arrived with what the members of its cluster hold.
 #[cfg(feature = "client")]
 async fn ask_members(
     cluster: &crate::Cluster,
-    staged: &StagedFile,
+    outlet: &Outlet,
     origin: &Origin,
     arrived: &Arrived,
     options: &SaveOptions,
 ) -> Result<AttestReport> {
+    let Outlet::Staged(staged) = outlet else {
+        return Err(not_to_be_attested());
+    };
     let source = std::sync::Arc::clone(staged.file());
     let snapshot = crate::Snapshot::from_source(origin.name(), source)?;
-    let mut attest = crate::AttestOptions::default()
-        .with_contents(arrived.contents.clone())
-        .with_observer(options.share_observer());
+    let mut attest = crate::AttestOptions::default().with_observer(options.share_observer());
+    if let Some(contents) = &arrived.checked.contents {
+        attest = attest.with_contents(contents.clone());
+    }
     if let Some(cluster_id) = origin.cluster_id {
         attest = attest.with_cluster_id(cluster_id);
     }
@@ -147,16 +154,14 @@ where
     S: Stream<Item = Result<Chunk, E>> + Send,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let target = to.into();
-    let staged = target.stage(options)?;
-    run(chunks, target, staged, Origin::default(), options).await
+    let target = to.into().open(options).await?;
+    run(chunks, target, Origin::default(), options).await
 }
 
 /// From the first chunk to the report, where there is no cluster to ask.
 pub(crate) async fn run<S, E>(
     chunks: S,
-    target: Target,
-    staged: StagedFile,
+    (outlet, sink): (Outlet, Sink),
     origin: Origin,
     options: &SaveOptions,
 ) -> Result<SaveReport>
@@ -169,21 +174,28 @@ where
             "a stream of chunks leads to no members that could be asked: save it without, and attest the file",
         ));
     }
-    let arrived = arrive(chunks, &staged, &origin, options).await?;
-    conclude(target, staged, origin, arrived, None, options)
+    let arrived = arrive(chunks, sink, &origin, options).await?;
+    conclude(outlet, origin, arrived, None, options)
 }
 
-/// A snapshot that is whole, checked and on the disk, and has no name yet.
+/// What was written directly has left before anybody could be asked of it.
+fn not_to_be_attested() -> Error {
+    Error::invalid(
+        "what is written to a pipe or a device has left before the members can be asked: attest a file",
+    )
+}
+
+/// A snapshot that is whole, checked and on the disk, and has no name yet; or one that has left.
 pub(crate) struct Arrived {
     received: Received,
-    contents: Contents,
+    checked: Checked,
     receive_ms: u64,
     check_ms: u64,
 }
 
 async fn arrive<S, E>(
     chunks: S,
-    staged: &StagedFile,
+    sink: Sink,
     origin: &Origin,
     options: &SaveOptions,
 ) -> Result<Arrived>
@@ -192,15 +204,15 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let started = Instant::now();
-    let mut writer = Writer::start(staged, origin.name(), options)?;
+    let mut writer = Writer::start(sink, origin.name(), options)?;
     let received = receive(chunks, &mut writer, origin, options).await?;
     let receive_ms = crate::milliseconds(started);
 
     let checking = Instant::now();
-    let contents = writer.finish(received.digest).await?;
+    let checked = writer.finish(received.digest).await?;
     Ok(Arrived {
         received,
-        contents,
+        checked,
         receive_ms,
         check_ms: crate::milliseconds(checking),
     })
@@ -208,8 +220,7 @@ where
 
 /// Gives the file its name, unless the members are against it.
 fn conclude(
-    target: Target,
-    mut staged: StagedFile,
+    mut outlet: Outlet,
     origin: Origin,
     arrived: Arrived,
     attest: Option<AttestReport>,
@@ -218,16 +229,16 @@ fn conclude(
     if let Some(attest) = &attest
         && !options.attest().is_content_with(attest)
     {
-        return Err(unproven(&target, &mut staged, &origin, attest, options));
+        return Err(unproven(&mut outlet, &origin, attest, options));
     }
     let publishing = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Publish))?;
-    staged.publish(options.replace())?;
+    outlet.publish(options.replace())?;
     if attest.is_some() && options.keep_unproven() {
-        target.forget_unproven(options);
+        outlet.forget_unproven(options);
     }
     Ok(SaveReport::new(
-        target.into_path(),
+        outlet.into_path(),
         origin,
         arrived,
         attest,
@@ -237,18 +248,20 @@ fn conclude(
 
 /// Why there is no file, or one of another name.
 fn unproven(
-    target: &Target,
-    staged: &mut StagedFile,
+    outlet: &mut Outlet,
     origin: &Origin,
     attest: &AttestReport,
     options: &SaveOptions,
 ) -> Error {
     let unproven = Unproven::new(attest.clone());
     let what = origin.name();
+    let Outlet::Staged(staged) = outlet else {
+        return unproven.into_error(&what, "");
+    };
     if !options.keep_unproven() {
         return unproven.into_error(&what, "");
     }
-    let path = target.unproven();
+    let path = target::unproven(staged.target());
     let published = staged.publish_as(&path);
     let unproven = if staged.is_published() {
         unproven.kept_as(&path)

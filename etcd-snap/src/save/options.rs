@@ -66,7 +66,8 @@ impl SaveOptions {
     }
 
     /// Refuses a target that is already there, instead of replacing it in one step at the end. Asked before the transfer,
-    /// and again with the final name, so that of two saves to one target only one succeeds.
+    /// and again with the final name, so that of two saves to one target only one succeeds. Nothing of a pipe, a character
+    /// device or a writer is replaced, so there it changes nothing.
     #[must_use]
     pub fn with_no_clobber(mut self, no_clobber: bool) -> Self {
         self.no_clobber = no_clobber;

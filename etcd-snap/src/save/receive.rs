@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use futures_core::Stream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use super::options::SaveOptions;
 use super::protocol::{Part, Protocol};
@@ -17,6 +17,9 @@ use crate::{Digest, Error, ErrorKind, Result};
 
 /// What one hand-over to the thread carries.
 const BUFFER: usize = 1 << 20;
+
+/// How often a silent wait looks whether the reader of a pipe is still there.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// What the stream said.
 #[derive(Debug)]
@@ -118,6 +121,9 @@ where
     // The clock starts when we begin to wait: what our own disk took before is not the server's silence.
     let mut quiet_since = Instant::now();
     loop {
+        let glance = writer
+            .has_reader()
+            .then(|| Instant::now().checked_add(GLANCE));
         let step = poll_fn(|cx| {
             // A full disk is known before the server, which may be silent, sends more.
             if let Poll::Ready(failure) = writer.poll_failure(cx) {
@@ -125,13 +131,20 @@ where
             }
             chunks.as_mut().poll_next(cx).map(Ok)
         });
-        let waited = match quiet_since.checked_add(patience) {
-            Some(deadline) => timeout_at(deadline, step).await,
+        let deadline = quiet_since.checked_add(patience);
+        let waited = match deadline.into_iter().chain(glance.flatten()).min() {
+            Some(until) => timeout_at(until, step).await,
             None => Ok(step.await),
         };
-        match waited {
-            Ok(item) => return item,
-            Err(_) => match origin.last_arrival() {
+        if let Ok(item) = waited {
+            return item;
+        }
+        // Nobody writes while the server is silent, so nobody would notice.
+        if let Some(gone) = writer.reader_is_gone() {
+            return Err(gone.with_offset(protocol.received()));
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            match origin.last_arrival() {
                 Some(last) if last > quiet_since => quiet_since = last,
                 _ => {
                     return Err(Error::new(
@@ -143,7 +156,7 @@ where
                     )
                     .with_offset(protocol.received()));
                 }
-            },
+            }
         }
     }
 }

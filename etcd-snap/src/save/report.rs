@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::Arrived;
 use crate::attest::AttestReport;
 use crate::stream::Arrivals;
-use crate::{ClusterId, Digest, MemberId, Revision};
+use crate::verify::Contents;
+use crate::{ClusterId, Digest, MemberId, ProofKind};
 
 /// What was saved, from where, and what it holds.
 ///
@@ -18,9 +19,11 @@ use crate::{ClusterId, Digest, MemberId, Revision};
 pub struct SaveReport {
     /// Of this report's form: 1.
     pub schema: u32,
-    /// The file.
-    #[serde(serialize_with = "crate::path_text::serialize")]
-    pub path: PathBuf,
+    /// [`ProofKind::Full`] of a file; [`ProofKind::Stream`] of what was written directly.
+    pub proof: ProofKind,
+    /// The file, pipe or device; `None` of what has no path.
+    #[serde(serialize_with = "crate::path_text::serialize_option")]
+    pub path: Option<PathBuf>,
     /// The endpoint that gave it; `None` where only a stream was given.
     pub endpoint: Option<String>,
     /// The member behind the endpoint.
@@ -35,16 +38,9 @@ pub struct SaveReport {
     pub size_bytes: u64,
     /// The SHA-256 of the database, which ends the file.
     pub digest: Digest,
-    /// The CRC-32C that `etcdutl snapshot status` prints.
-    pub hash: u32,
-    /// Main revision of the last record: the store's revision.
-    pub revision: Revision,
-    /// Everything before it was compacted away, or is to be at the next start. `None`: never compacted.
-    pub compact_revision: Option<Revision>,
-    /// Records in all buckets together: the "total keys" of etcd 3.4 and 3.5.
-    pub total_records: u64,
-    /// User keys that are not deleted: the "total keys" since etcd 3.6.
-    pub live_keys: u64,
+    /// What the database holds; `None` of what was written directly, since a stream does not show which of the pages that
+    /// pass are in use.
+    pub contents: Option<Contents>,
     /// What the members of the cluster say, where they were asked.
     pub attest: Option<AttestReport>,
     /// What took how long.
@@ -93,7 +89,7 @@ impl Origin {
 
 impl SaveReport {
     pub(crate) fn new(
-        path: PathBuf,
+        path: Option<PathBuf>,
         origin: Origin,
         arrived: Arrived,
         attest: Option<AttestReport>,
@@ -101,26 +97,27 @@ impl SaveReport {
     ) -> Self {
         let Arrived {
             received,
-            contents,
+            checked,
             receive_ms,
             check_ms,
         } = arrived;
         let from_stream = Some(received.storage_version).filter(|version| !version.is_empty());
+        let contents = checked.contents;
+        let in_file = contents
+            .as_ref()
+            .and_then(|contents| contents.storage_version.clone());
         Self {
             schema: 1,
+            proof: checked.proof,
             path,
             endpoint: origin.endpoint,
             member_id: origin.member_id,
             cluster_id: origin.cluster_id,
             etcd_version: origin.etcd_version,
-            storage_version: contents.storage_version.or(from_stream),
+            storage_version: in_file.or(from_stream),
             size_bytes: received.database_bytes.saturating_add(Digest::LEN as u64),
             digest: received.digest,
-            hash: contents.hash,
-            revision: contents.revision,
-            compact_revision: contents.compact_revision,
-            total_records: contents.total_records,
-            live_keys: contents.live_keys,
+            contents,
             attest,
             durations: SaveDurations {
                 connect_ms: origin.connect_ms,

@@ -1,139 +1,247 @@
 //! Where a snapshot goes.
 
-use std::fs;
-use std::io;
+use std::fmt;
+use std::fs::{self, FileType};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use super::direct::{self, Direct};
 use super::options::{Attest, SaveOptions};
+use super::outlet::{Outlet, Sink};
 use crate::io::{Replace, StagedFile};
 use crate::observe::Event;
 use crate::{Error, ErrorKind, Result};
 
-/// Where a snapshot goes: the path of a file. Made from anything that is a path.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target(PathBuf);
+/// Where a snapshot goes. Made from anything that is a path, or by [`descriptor`](Self::descriptor) or
+/// [`writer`](Self::writer).
+///
+/// A path of a file, existing or not, is a file that gets its name at the end, after its pages and records were walked. A
+/// path of a pipe (FIFO) or a device is written directly, as are descriptors and writers: the bytes leave as they come, and
+/// the proof is that of a [stream](crate::ProofKind::Stream). What has left cannot be taken back, but the last bytes of
+/// the database and its digest are sent only after everything was checked: whoever reads less has no snapshot, and can tell.
+pub struct Target(Place);
+
+enum Place {
+    Path(PathBuf),
+    Descriptor(String, OwnedFd),
+    Writer(String, Box<dyn Write + Send>),
+}
 
 impl<P: AsRef<Path>> From<P> for Target {
     fn from(path: P) -> Self {
-        Self(path.as_ref().to_owned())
+        Self(Place::Path(path.as_ref().to_owned()))
     }
 }
 
 impl Target {
-    pub(crate) fn into_path(self) -> PathBuf {
-        self.0
+    /// Something open: a pipe, a socket, standard output. `name` stands for it in sentences.
+    ///
+    /// That the reader of a pipe has gone away is noticed at once, even while the server sends nothing.
+    #[must_use]
+    pub fn descriptor(name: impl Into<String>, descriptor: impl Into<OwnedFd>) -> Self {
+        Self(Place::Descriptor(name.into(), descriptor.into()))
     }
 
-    /// Makes sure that the target can be written, by beginning to write beside it.
-    pub(crate) fn stage(&self, options: &SaveOptions) -> Result<StagedFile> {
-        let path = self.0.as_path();
-        self.look_at(options.replace())?;
-        if options.attest() != Attest::No && options.keep_unproven() {
-            Self(self.unproven()).look_at(Replace::Yes)?;
-        }
-        StagedFile::create(options.storage(), path).map_err(|e| match e.kind() {
-            ErrorKind::NotFound => {
-                let directory = crate::io::directory_of(path);
-                Error::new(
-                    ErrorKind::NotFound,
-                    format!(
-                        "the directory {} does not exist: make it, or name another target",
-                        directory.display()
-                    ),
-                )
-                .with_path(directory)
+    /// Any writer; `name` stands for it in sentences. It is called from a thread of the save's own, and flushed at the end.
+    ///
+    /// After a failure it is dropped when the call that it is in has returned.
+    #[must_use]
+    pub fn writer(name: impl Into<String>, writer: impl Write + Send + 'static) -> Self {
+        Self(Place::Writer(name.into(), Box::new(writer)))
+    }
+
+    /// Makes sure that the target can be written: by beginning to write beside it, or by opening it.
+    pub(crate) async fn open(self, options: &SaveOptions) -> Result<(Outlet, Sink)> {
+        let attests = options.attest() != Attest::No;
+        match self.0 {
+            Place::Descriptor(..) | Place::Writer(..) if attests => {
+                Err(super::not_to_be_attested())
             }
-            _ => e,
-        })
-    }
-
-    /// Where a snapshot goes that the members do not bear out.
-    pub(crate) fn unproven(&self) -> PathBuf {
-        let mut path = self.0.clone().into_os_string();
-        path.push(".unproven");
-        path.into()
-    }
-
-    /// Removes what an earlier save left there, now that this one is borne out. That this fails takes nothing from the save.
-    pub(crate) fn forget_unproven(&self, options: &SaveOptions) {
-        let path = self.unproven();
-        match options.storage().remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                let note = format!(
-                    "{} is of an earlier save and cannot be removed: {e}",
-                    path.display()
-                );
-                let _ = options.observer().event(&Event::Note(note));
+            Place::Path(path) => match look_at(&path, options.replace())? {
+                Some(_) if attests => Err(super::not_to_be_attested()),
+                Some(kind) => {
+                    let file = direct::open(&path, kind, options).await?;
+                    let name = path.display().to_string();
+                    let direct = Direct::to_descriptor(name, file)?;
+                    Ok((Outlet::Direct(Some(path)), Sink::Direct(direct)))
+                }
+                None => {
+                    let staged = stage(&path, options)?;
+                    let sink = Sink::staged(&staged);
+                    Ok((Outlet::Staged(staged), sink))
+                }
+            },
+            Place::Descriptor(name, descriptor) => {
+                let direct = Direct::to_descriptor(name, descriptor.into())?;
+                Ok((Outlet::Direct(None), Sink::Direct(direct)))
             }
-            _ => {}
-        }
-    }
-
-    fn look_at(&self, replace: Replace) -> Result<()> {
-        let path = self.0.as_path();
-        let refuse = |kind, why: &str| {
-            Err(Error::new(kind, format!("{} {why}", path.display())).with_path(path))
-        };
-        if path.as_os_str().is_empty() {
-            return Err(Error::invalid("the target has no name"));
-        }
-        // `file_name` passes over a final slash, and so would turn the name of a directory into that of a file.
-        if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
-            return refuse(
-                ErrorKind::InvalidInput,
-                "names a directory: name the file in it",
-            );
-        }
-        match fs::symlink_metadata(path) {
-            Ok(_) if replace == Replace::No => {
-                return refuse(
-                    ErrorKind::Occupied,
-                    "is already there, and is not to be replaced",
-                );
+            Place::Writer(name, writer) => {
+                let direct = Direct::to_writer(name, writer);
+                Ok((Outlet::Direct(None), Sink::Direct(direct)))
             }
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            // What cannot be looked at can perhaps be written; the staged file will tell.
-            Err(_) => return Ok(()),
-        }
-        match fs::metadata(path) {
-            Ok(there) if there.is_dir() => refuse(
-                ErrorKind::InvalidInput,
-                "is a directory: name the file in it",
-            ),
-            // A rename would put a plain file in the place of /dev/null.
-            Ok(there) if !there.is_file() => refuse(
-                ErrorKind::InvalidInput,
-                "is a device, a pipe or a socket: a snapshot is saved to a plain file",
-            ),
-            _ => Ok(()),
         }
     }
 }
 
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Path(path) => f.debug_tuple("Target").field(path).finish(),
+            Place::Descriptor(name, _) | Place::Writer(name, _) => {
+                f.debug_tuple("Target").field(name).finish_non_exhaustive()
+            }
+        }
+    }
+}
+
+/// Where a snapshot goes that the members do not bear out.
+pub(super) fn unproven(path: &Path) -> PathBuf {
+    let mut path = path.to_owned().into_os_string();
+    path.push(".unproven");
+    path.into()
+}
+
+/// Removes what an earlier save left there, now that this one is borne out. That this fails takes nothing from the save.
+pub(super) fn forget_unproven(path: &Path, options: &SaveOptions) {
+    let path = unproven(path);
+    match options.storage().remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            let note = format!(
+                "{} is of an earlier save and cannot be removed: {e}",
+                path.display()
+            );
+            let _ = options.observer().event(&Event::Note(note));
+        }
+        _ => {}
+    }
+}
+
+fn stage(path: &Path, options: &SaveOptions) -> Result<StagedFile> {
+    if options.attest() != Attest::No && options.keep_unproven() {
+        let unproven = unproven(path);
+        if look_at(&unproven, Replace::Yes)?.is_some() {
+            let message = format!(
+                "{} is a device or a pipe, where what is unproven would be kept",
+                unproven.display()
+            );
+            return Err(Error::invalid(message).with_path(&unproven));
+        }
+    }
+    StagedFile::create(options.storage(), path).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => {
+            let directory = crate::io::directory_of(path);
+            Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "the directory {} does not exist: make it, or name another target",
+                    directory.display()
+                ),
+            )
+            .with_path(directory)
+        }
+        _ => e,
+    })
+}
+
+/// What is there that is written directly; `None` for a file, or where nothing is there yet.
+fn look_at(path: &Path, replace: Replace) -> Result<Option<FileType>> {
+    let refuse = |kind, why: &str| {
+        Err(Error::new(kind, format!("{} {why}", path.display())).with_path(path))
+    };
+    if path.as_os_str().is_empty() {
+        return Err(Error::invalid("the target has no name"));
+    }
+    // `file_name` passes over a final slash, and so would turn the name of a directory into that of a file.
+    if path.file_name().is_none() || path.as_os_str().as_bytes().ends_with(b"/") {
+        return refuse(
+            ErrorKind::InvalidInput,
+            "names a directory: name the file in it",
+        );
+    }
+    let kind = fs::metadata(path).map(|there| there.file_type());
+    if let Ok(kind) = kind
+        && (kind.is_fifo() || kind.is_char_device())
+    {
+        // Nothing of them is replaced.
+        return Ok(Some(kind));
+    }
+    match fs::symlink_metadata(path) {
+        Ok(_) if replace == Replace::No => {
+            return refuse(
+                ErrorKind::Occupied,
+                "is already there, and is not to be replaced",
+            );
+        }
+        // A rename would put a file in the place of /dev/stdout.
+        Ok(link) if link.is_symlink() && stands_for_a_descriptor(path) => {
+            return refuse(
+                ErrorKind::InvalidInput,
+                "stands for a file that is open already: name the file itself",
+            );
+        }
+        Ok(_) => {}
+        // What cannot be looked at can perhaps be written; the staged file will tell.
+        Err(_) => return Ok(None),
+    }
+    match kind {
+        Ok(kind) if kind.is_dir() => refuse(
+            ErrorKind::InvalidInput,
+            "is a directory: name the file in it",
+        ),
+        Ok(kind) if kind.is_socket() => refuse(
+            ErrorKind::InvalidInput,
+            "is a socket, which cannot be written like a file: name a file or a pipe",
+        ),
+        Ok(kind) if kind.is_block_device() => Ok(Some(kind)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Ok(None),
+        _ => Ok(None),
+    }
+}
+
+/// `/dev/stdout`, `/dev/fd/1`, `/proc/self/fd/1`.
+fn stands_for_a_descriptor(link: &Path) -> bool {
+    let in_proc = |path: &Path| {
+        let directory = path.parent().and_then(|parent| parent.canonicalize().ok());
+        directory.is_some_and(|directory| directory.starts_with("/proc"))
+    };
+    in_proc(link) || fs::read_link(link).is_ok_and(|to| in_proc(&to))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::{SaveOptions, Target};
-    use crate::ErrorKind;
+    use crate::{ErrorKind, Result};
+
+    fn open(target: impl Into<Target>, options: &SaveOptions) -> Result<()> {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+            .block_on(target.into().open(options))
+            .map(drop)
+    }
 
     #[test]
-    fn a_target_that_cannot_be_a_file_is_refused() {
+    fn a_target_that_cannot_be_written_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let options = SaveOptions::default();
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for (path, kind) in [
             ("".into(), ErrorKind::InvalidInput),
             ("/".into(), ErrorKind::InvalidInput),
             ("..".into(), ErrorKind::InvalidInput),
-            ("/dev/null".into(), ErrorKind::InvalidInput),
-            (link, ErrorKind::InvalidInput),
+            (socket, ErrorKind::InvalidInput),
             (directory.path().to_owned(), ErrorKind::InvalidInput),
             (directory.path().join("new.db/"), ErrorKind::InvalidInput),
             (directory.path().join("none/new.db"), ErrorKind::NotFound),
         ] {
-            let error = Target::from(&path).stage(&options).unwrap_err();
+            let error = open(&path, &options).unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");
         }
         assert_eq!(directory.path().read_dir().unwrap().count(), 1);
@@ -144,12 +252,40 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("old.db");
         std::fs::write(&path, "old").unwrap();
-        let target = Target::from(&path);
-        target.stage(&SaveOptions::default()).unwrap();
+        open(&path, &SaveOptions::default()).unwrap();
         let options = SaveOptions::default().with_no_clobber(true);
-        let error = target.stage(&options).unwrap_err();
+        let error = open(&path, &options).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Occupied, "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(directory.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_device_is_written_directly_and_nothing_of_it_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        for no_clobber in [false, true] {
+            let options = SaveOptions::default().with_no_clobber(no_clobber);
+            for path in [PathBuf::from("/dev/null"), link.clone()] {
+                open(&path, &options).unwrap();
+            }
+        }
+        assert_eq!(directory.path().read_dir().unwrap().count(), 1);
+    }
+
+    /// A rename would take the name away from what leads to the open file.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_name_for_an_open_file_is_no_target() {
+        use std::os::fd::AsRawFd as _;
+
+        let file = tempfile::tempfile().unwrap();
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        for path in [path.clone(), path.replace("/proc/self", "/dev")] {
+            let error = open(&path, &SaveOptions::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+            assert!(error.to_string().contains("open already"), "{error}");
+        }
     }
 }

@@ -1,6 +1,5 @@
-//! The thread that hashes, writes, and looks through what it wrote.
+//! The thread that hashes and checks what passes, writes it, and looks through what it wrote.
 
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +8,14 @@ use std::task::{Context, Poll};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use super::direct::Watched;
 use super::options::SaveOptions;
-use crate::io::{Flusher, NewFile, ReadAt, StagedFile};
-use crate::observe::UnlessCancelled;
-use crate::verify::{Contents, Findings, Wants, look};
-use crate::{Digest, Error, ErrorKind, Result, Snapshot};
+use super::outlet::Sink;
+use crate::bbolt::Judged;
+use crate::io::{NewFile, ReadAt};
+use crate::observe::{Observer, UnlessCancelled};
+use crate::verify::{Contents, Findings, PassingCheck, Wants, look};
+use crate::{Digest, Error, ErrorKind, ProofKind, Result, Snapshot};
 
 /// Buffers under way. With a megabyte each, this and the HTTP/2 windows bound the memory of a save.
 const QUEUE: usize = 4;
@@ -28,22 +30,39 @@ enum Order {
     Finish(Digest),
 }
 
+/// What was proven of what was written.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    pub(crate) proof: ProofKind,
+    /// What the walk counted; a stream shows none of it.
+    pub(crate) contents: Option<Contents>,
+}
+
 /// The future's end of the thread. Dropping it makes the thread stop at its next step.
 pub(crate) struct Writer {
     orders: mpsc::Sender<Order>,
-    outcome: oneshot::Receiver<Result<Contents>>,
+    outcome: oneshot::Receiver<Result<Checked>>,
+    watched: Option<Watched>,
     cancelled: Arc<AtomicBool>,
 }
 
 impl Writer {
-    pub(crate) fn start(staged: &StagedFile, name: String, options: &SaveOptions) -> Result<Self> {
+    pub(crate) fn start(sink: Sink, name: String, options: &SaveOptions) -> Result<Self> {
         let (orders, inbox) = mpsc::channel(QUEUE);
         let (result, outcome) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
+        let watched = sink.watched();
+        let judged = match sink {
+            Sink::Staged { .. } => Judged::InUse,
+            Sink::Direct(_) => Judged::All,
+        };
         let work = Work {
-            file: Arc::clone(staged.file()),
-            path: staged.target().to_owned(),
+            sink,
+            check: PassingCheck::new(name.clone(), PROBLEMS, judged),
+            hasher: Sha256::new(),
+            written: 0,
             name,
+            cancelled: Arc::clone(&cancelled),
             observer: UnlessCancelled::new(options.share_observer(), Arc::clone(&cancelled)),
         };
         std::thread::Builder::new()
@@ -58,14 +77,24 @@ impl Writer {
         Ok(Self {
             orders,
             outcome,
+            watched,
             cancelled,
         })
     }
 
+    /// Whether there is something to ask [`reader_is_gone`](Self::reader_is_gone) of.
+    pub(crate) fn has_reader(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// The failure, if nobody can read any more what is written.
+    pub(crate) fn reader_is_gone(&self) -> Option<Error> {
+        self.watched.as_ref()?.reader_is_gone()
+    }
+
     /// Makes room for the whole file at once, so that a disk that is too small is known before the transfer.
     pub(crate) async fn reserve(&mut self, database_bytes: u64) -> Result<()> {
-        let file_bytes = database_bytes.saturating_add(Digest::LEN as u64);
-        self.order(Order::Reserve(file_bytes)).await
+        self.order(Order::Reserve(database_bytes)).await
     }
 
     pub(crate) async fn write(&mut self, buffer: Vec<u8>) -> Result<()> {
@@ -73,7 +102,7 @@ impl Writer {
     }
 
     /// Has the digest compared, the file looked through and synced. The thread is done with the file then.
-    pub(crate) async fn finish(mut self, digest: Digest) -> Result<Contents> {
+    pub(crate) async fn finish(mut self, digest: Digest) -> Result<Checked> {
         self.order(Order::Finish(digest)).await?;
         (&mut self.outcome).await.unwrap_or_else(|_| Err(died()))
     }
@@ -114,31 +143,23 @@ fn died() -> Error {
 }
 
 struct Work {
-    file: Arc<dyn NewFile>,
-    /// The final name, for sentences: the staged one means nothing to anybody.
-    path: PathBuf,
+    sink: Sink,
+    check: PassingCheck,
+    hasher: Sha256,
+    written: u64,
     name: String,
+    cancelled: Arc<AtomicBool>,
     observer: UnlessCancelled,
 }
 
 impl Work {
     /// Nothing when the future went away.
-    fn run(self, mut inbox: mpsc::Receiver<Order>) -> Option<Result<Contents>> {
-        let mut hasher = Sha256::new();
-        let mut flusher = Flusher::new(&self.file);
-        let mut written = 0;
+    fn run(mut self, mut inbox: mpsc::Receiver<Order>) -> Option<Result<Checked>> {
         loop {
             let done = match inbox.blocking_recv()? {
-                Order::Reserve(bytes) => self.reserve(bytes),
-                Order::Write(buffer) => {
-                    let done = self.write(&buffer, &mut written, &mut hasher);
-                    flusher.wrote(buffer.len() as u64);
-                    done
-                }
-                Order::Finish(digest) => {
-                    let found = Digest::new(hasher.finalize().into());
-                    return Some(self.finish(written, digest, found, flusher));
-                }
+                Order::Reserve(database_bytes) => self.reserve(database_bytes),
+                Order::Write(buffer) => self.write(&buffer),
+                Order::Finish(digest) => return Some(self.finish(digest)),
             };
             if let Err(e) = done {
                 return Some(Err(e));
@@ -146,31 +167,45 @@ impl Work {
         }
     }
 
-    fn reserve(&self, bytes: u64) -> Result<()> {
-        let doing = format!("make room for {bytes} bytes in");
-        self.file
-            .reserve(bytes)
-            .map_err(|e| Error::io(&doing, &self.path, e))
+    fn reserve(&mut self, database_bytes: u64) -> Result<()> {
+        self.check.expect(database_bytes);
+        match &mut self.sink {
+            Sink::Staged { file, path, .. } => {
+                let bytes = database_bytes.saturating_add(Digest::LEN as u64);
+                let doing = format!("make room for {bytes} bytes in");
+                file.reserve(bytes).map_err(|e| Error::io(&doing, path, e))
+            }
+            Sink::Direct(direct) => {
+                direct.expect(database_bytes);
+                Ok(())
+            }
+        }
     }
 
-    fn write(&self, buffer: &[u8], written: &mut u64, hasher: &mut Sha256) -> Result<()> {
+    fn write(&mut self, buffer: &[u8]) -> Result<()> {
         for piece in buffer.chunks(PIECE) {
-            hasher.update(piece);
-            self.file
-                .write_at(piece, *written)
-                .map_err(|e| Error::io("write", &self.path, e).with_offset(*written))?;
-            *written = written.saturating_add(piece.len() as u64);
+            self.hasher.update(piece);
+            self.check.take(piece)?;
+            self.check.require_sound()?;
+            match &mut self.sink {
+                Sink::Staged {
+                    file,
+                    path,
+                    flusher,
+                } => {
+                    file.write_at(piece, self.written)
+                        .map_err(|e| Error::io("write", path, e).with_offset(self.written))?;
+                    flusher.wrote(piece.len() as u64);
+                }
+                Sink::Direct(direct) => direct.write(piece, &self.cancelled)?,
+            }
+            self.written = self.written.saturating_add(piece.len() as u64);
         }
         Ok(())
     }
 
-    fn finish(
-        &self,
-        written: u64,
-        expected: Digest,
-        found: Digest,
-        mut flusher: Flusher,
-    ) -> Result<Contents> {
+    fn finish(self, expected: Digest) -> Result<Checked> {
+        let found = Digest::new(self.hasher.finalize().into());
         if expected != found {
             return Err(Error::new(
                 ErrorKind::DigestMismatch,
@@ -179,29 +214,48 @@ impl Work {
                      and it is {found}"
                 ),
             )
-            .with_offset(written)
+            .with_offset(self.written)
             .with_detail("expected", expected.to_string())
             .with_detail("found", found.to_string()));
         }
-        self.file
-            .write_at(expected.as_bytes(), written)
-            .map_err(|e| Error::io("write", &self.path, e).with_offset(written))?;
-        // The rest goes to the disk while it is looked through.
-        flusher.wrote_last();
-        let contents = self.check()?;
-        flusher
-            .finish()
-            .map_err(|e| Error::io("bring to the disk", &self.path, e))?;
-        Ok(contents)
+        match self.sink {
+            Sink::Staged {
+                file,
+                path,
+                mut flusher,
+            } => {
+                file.write_at(expected.as_bytes(), self.written)
+                    .map_err(|e| Error::io("write", &path, e).with_offset(self.written))?;
+                // The rest goes to the disk while it is looked through.
+                flusher.wrote_last();
+                let contents = walk(&file, &self.name, &self.observer)?;
+                flusher
+                    .finish()
+                    .map_err(|e| Error::io("bring to the disk", &path, e))?;
+                Ok(Checked {
+                    proof: ProofKind::Full,
+                    contents: Some(contents),
+                })
+            }
+            Sink::Direct(mut direct) => {
+                let (_, findings) = self.check.finish(true)?;
+                findings.require_sound(&self.name)?;
+                direct.finish(expected, &self.cancelled)?;
+                Ok(Checked {
+                    proof: ProofKind::Stream,
+                    contents: None,
+                })
+            }
+        }
     }
+}
 
-    /// The digest proves that these are the server's bytes; this, that they are a database to restore from.
-    fn check(&self) -> Result<Contents> {
-        let source: Arc<dyn ReadAt> = Arc::clone(&self.file) as _;
-        let snapshot = Snapshot::from_source(self.name.clone(), source)?;
-        let mut findings = Findings::new(PROBLEMS);
-        let looked = look(&snapshot, Wants::default(), &mut findings, &self.observer)?;
-        findings.require_sound(&self.name)?;
-        Ok(looked.contents)
-    }
+/// The digest proves that these are the server's bytes; this, that they are a database to restore from.
+fn walk(file: &Arc<dyn NewFile>, name: &str, observer: &dyn Observer) -> Result<Contents> {
+    let source: Arc<dyn ReadAt> = Arc::clone(file) as _;
+    let snapshot = Snapshot::from_source(name, source)?;
+    let mut findings = Findings::new(PROBLEMS);
+    let looked = look(&snapshot, Wants::default(), &mut findings, observer)?;
+    findings.require_sound(name)?;
+    Ok(looked.contents)
 }

@@ -12,10 +12,11 @@ const HELD: usize = 1000;
 
 /// What the small buckets say, gathered while they pass by.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
-    pub(super) finished_compact: Option<Revision>,
-    pub(super) scheduled_compact: Option<Revision>,
-    consistent_index: Option<u64>,
+pub(crate) struct Entries {
+    pub(crate) finished_compact: Option<Revision>,
+    pub(crate) scheduled_compact: Option<Revision>,
+    pub(crate) consistent_index: Option<u64>,
+    pub(crate) term: Option<u64>,
     conf_state: Option<ConfState>,
     members: Vec<MemberId>,
     alarmed: Vec<MemberId>,
@@ -31,7 +32,7 @@ type Judgement = Result<(), (ProblemCode, String)>;
 
 impl Entries {
     /// A record of one of etcd's buckets.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         bucket: &[u8],
         key: &[u8],
@@ -137,6 +138,9 @@ impl Entries {
                 if key == meta_key::CONSISTENT_INDEX {
                     // A wrong one has been said once that is enough.
                     self.consistent_index = Some(number.unwrap_or(u64::MAX));
+                }
+                if key == meta_key::TERM {
+                    self.term = number.ok();
                 }
                 match number {
                     Ok(0) if key == meta_key::TERM => wrong("is 0, which no entry of a log has"),

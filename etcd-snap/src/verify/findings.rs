@@ -1,7 +1,8 @@
 //! What a walk over a snapshot finds: problems up to a bound, and the contents.
 
+use crate::bbolt::MetaPages;
 use crate::verify::DigestCheck;
-use crate::{Error, ErrorKind, Problem, ProblemCode, Result, Severity, Snapshot};
+use crate::{Digest, Error, ErrorKind, Problem, ProblemCode, Result, Severity, Snapshot};
 
 /// Collects problems: damage before the rest, up to a bound.
 #[derive(Debug)]
@@ -93,10 +94,22 @@ impl Findings {
 /// Judges the two meta pages, and the length of the file by them.
 pub(crate) fn examine_metas(snapshot: &Snapshot, findings: &mut Findings) {
     let from_stream = snapshot.digest().is_some();
-    for problem in snapshot.metas().problems(from_stream) {
+    let metas = snapshot.metas();
+    judge_metas(metas, snapshot.database_bytes(), from_stream, findings);
+}
+
+/// The same by themselves: `there` are the bytes of the database that there are, `from_stream` says that a digest follows.
+pub(crate) fn judge_metas(
+    metas: &MetaPages,
+    there: u64,
+    from_stream: bool,
+    findings: &mut Findings,
+) {
+    for problem in metas.problems(from_stream) {
         findings.problem(problem);
     }
-    let (needed, there) = (snapshot.meta().size_bytes(), snapshot.database_bytes());
+    let Some(meta) = metas.current() else { return };
+    let needed = meta.size_bytes();
     if needed > there {
         findings.problem(Problem {
             offset: Some(there),
@@ -104,7 +117,7 @@ pub(crate) fn examine_metas(snapshot: &Snapshot, findings: &mut Findings) {
                 ProblemCode::FileTooShort,
                 format!(
                     "the database ends at byte {there}, its high-water mark {} needs {needed}",
-                    snapshot.meta().high_water
+                    meta.high_water
                 ),
             )
         });
@@ -121,6 +134,32 @@ pub(crate) fn examine_metas(snapshot: &Snapshot, findings: &mut Findings) {
                 ),
             )
         });
+    }
+}
+
+/// The worst of problems that were collected.
+pub(crate) fn worst(problems: &[Problem]) -> Option<Severity> {
+    // A list that was cut short begins with damage, if there is any: see Findings::problem.
+    problems.iter().map(|problem| problem.severity).max()
+}
+
+/// The digest, where it matches and nothing is damaged.
+pub(crate) fn proven(
+    name: &str,
+    digest: &DigestCheck,
+    problems: &[Problem],
+    more_problems: u64,
+) -> Result<Digest> {
+    let sound = worst(problems) < Some(Severity::Damaged);
+    match digest {
+        DigestCheck::Matches { digest } if sound => Ok(*digest),
+        DigestCheck::Missing { .. } if sound => Err(Error::new(
+            ErrorKind::NoDigest,
+            format!(
+                "{name} is sound, but has no digest: nothing proves that its bytes are the ones a server sent"
+            ),
+        )),
+        _ => Err(damage(name, digest, problems, more_problems)),
     }
 }
 

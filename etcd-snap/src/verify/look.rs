@@ -6,13 +6,14 @@
 use sha2::{Digest as _, Sha256};
 
 use super::at::{Asked, At, Compactions};
+use super::beside::Beside;
 use super::fast::{self, Fast};
 use super::findings::{Findings, examine_metas};
 use super::large;
 use super::records::{Records, Walked};
 use super::{Contents, read_in_order};
 use crate::bbolt::{self, Usage, Visitor as _};
-use crate::observe::{Event, Observer, Phase, Silent, tell};
+use crate::observe::{Event, Observer, Phase, tell};
 use crate::{Digest, HashKv, Problem, Result, Revision, Severity, Snapshot};
 
 /// What a look is to find out, beside pages and records.
@@ -84,23 +85,27 @@ fn look_in_tree_order(
             },
         )
     };
+    let beside = Beside::new(observer);
     std::thread::scope(|scope| {
         let hashing = wants
             .digest
-            .then(|| scope.spawn(|| hash(snapshot, &Silent)));
+            .then(|| scope.spawn(|| hash(snapshot, &beside)));
         let looked = match hopeful(snapshot, wants.hash_kv, findings, &progress) {
             Ok(None) => walk(snapshot, wants.hash_kv, findings, &progress),
             Ok(Some(looked)) => Ok(looked),
             Err(e) => Err(e),
         };
+        beside.go_on_alone(&looked);
         let digest = hashing.map(|hashing| {
             hashing
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
+        // The walk's failure first: it stops the hash, which then has another.
+        let looked = looked?;
         Ok(Looked {
             digest: digest.transpose()?,
-            ..looked?
+            ..looked
         })
     })
 }

@@ -1,6 +1,7 @@
 //! Is a snapshot whole? Digest, meta pages, page tree and every record.
 
 mod at;
+mod beside;
 mod changes;
 mod contents;
 mod crc_join;
@@ -14,8 +15,10 @@ mod large;
 mod leases;
 mod look;
 mod once;
+mod passing;
 mod records;
 mod rounds;
+mod stream;
 mod touched;
 #[cfg(test)]
 mod ways;
@@ -30,8 +33,12 @@ use serde::{Deserialize, Serialize};
 pub(crate) use at::Compactions;
 pub(crate) use at::{Asked, At};
 pub use contents::{BucketContents, Contents, LargeRecord};
+pub(crate) use entries::Entries;
 pub(crate) use findings::{Findings, examine_metas};
 pub(crate) use look::{Wants, look};
+#[cfg(feature = "stream")]
+pub(crate) use passing::PassingCheck;
+pub use stream::{StreamReport, verify_stream};
 
 use crate::io::ReadAt;
 use crate::observe::{Event, Observer, Phase, Silent, tell};
@@ -101,6 +108,40 @@ pub enum DigestCheck {
     },
 }
 
+/// How far a proof goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ProofKind {
+    /// The digest, every page, how they hang together, and every record.
+    Full,
+    /// The digest, the meta pages, and every page by itself: all that shows while a snapshot passes, page after page.
+    Stream,
+}
+
+impl DigestCheck {
+    pub(crate) fn of(expected: Option<Digest>, found: Digest) -> Self {
+        match expected {
+            None => Self::Missing { found },
+            Some(digest) if digest == found => Self::Matches { digest },
+            Some(expected) => Self::Mismatch { expected, found },
+        }
+    }
+
+    /// A mismatch as a problem.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        let Self::Mismatch { expected, found } = self else {
+            return None;
+        };
+        Some(Problem::damaged(
+            ProblemCode::DigestMismatch,
+            format!(
+                "the bytes are not the ones that were saved: their SHA-256 is {found}, the digest at the end says {expected}"
+            ),
+        ))
+    }
+}
+
 /// What a verification found. [`into_proven`](Self::into_proven) turns it into a verdict.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[must_use = "a report can hold problems: look at it, or call into_proven"]
@@ -108,6 +149,8 @@ pub enum DigestCheck {
 pub struct VerifyReport {
     /// Of this report's form: 1.
     pub schema: u32,
+    /// [`ProofKind::Full`].
+    pub proof: ProofKind,
     /// The file.
     #[serde(serialize_with = "crate::path_text::serialize_option")]
     pub path: Option<PathBuf>,
@@ -137,8 +180,7 @@ impl VerifyReport {
     /// The worst of the problems.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
-        // A list that was cut short begins with damage, if there is any: see Findings::problem.
-        self.problems.iter().map(|problem| problem.severity).max()
+        findings::worst(&self.problems)
     }
 
     /// The proof, if the snapshot is whole and its digest says so.
@@ -151,24 +193,12 @@ impl VerifyReport {
             || "the snapshot".to_owned(),
             |path| path.display().to_string(),
         );
-        match self.digest {
-            DigestCheck::Matches { digest } if self.is_sound() => Ok(Proof {
+        findings::proven(&name, &self.digest, &self.problems, self.more_problems).map(|digest| {
+            Proof {
                 digest,
                 contents: self.contents,
-            }),
-            DigestCheck::Missing { .. } if self.is_sound() => Err(Error::new(
-                ErrorKind::NoDigest,
-                format!(
-                    "{name} is sound, but has no digest: nothing proves that its bytes are the ones a server sent"
-                ),
-            )),
-            _ => Err(findings::damage(
-                &name,
-                &self.digest,
-                &self.problems,
-                self.more_problems,
-            )),
-        }
+            }
+        })
     }
 }
 
@@ -201,16 +231,14 @@ pub fn verify(snapshot: &Snapshot, options: &VerifyOptions) -> Result<VerifyRepo
     };
     let looked = look(snapshot, wants, &mut findings, observer)?;
     let digest = compare(snapshot.digest(), looked.digest)?;
-    if let DigestCheck::Mismatch { expected, found } = digest {
-        findings.first(Problem::damaged(
-            ProblemCode::DigestMismatch,
-            format!("the bytes are not the ones that were saved: their SHA-256 is {found}, the digest at the end says {expected}"),
-        ));
+    if let Some(problem) = digest.problem() {
+        findings.first(problem);
     }
 
     let (problems, more_problems) = findings.into_parts();
     Ok(VerifyReport {
         schema: 1,
+        proof: ProofKind::Full,
         path: snapshot.path().map(ToOwned::to_owned),
         size_bytes: snapshot.size_bytes(),
         page_size_bytes: snapshot.page_size_bytes(),
@@ -225,11 +253,7 @@ pub fn verify(snapshot: &Snapshot, options: &VerifyOptions) -> Result<VerifyRepo
 /// `found` was asked for, so it is there.
 fn compare(expected: Option<Digest>, found: Option<Digest>) -> Result<DigestCheck> {
     let found = found.ok_or_else(|| Error::new(ErrorKind::Io, "the digest was not computed"))?;
-    Ok(match expected {
-        None => DigestCheck::Missing { found },
-        Some(digest) if digest == found => DigestCheck::Matches { digest },
-        Some(expected) => DigestCheck::Mismatch { expected, found },
-    })
+    Ok(DigestCheck::of(expected, found))
 }
 
 /// One phase: reads `total_bytes` from the front in pieces of a megabyte, and tells of it.

@@ -74,7 +74,10 @@ async fn a_save_that_is_borne_out_says_by_whom() {
         assert_eq!(room.names(), ["backup.db"]);
         let attest = report.attest.as_ref().unwrap();
         assert_eq!(attest.verdict, AttestVerdict::Equal);
-        assert_eq!(attest.revision, report.revision);
+        assert_eq!(
+            attest.revision,
+            report.contents.as_ref().expect("a file").revision
+        );
         assert_eq!(attest.cluster_id, report.cluster_id);
         let json = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<SaveReport>(&json).unwrap(), report);

@@ -6,6 +6,7 @@ mod databases;
 mod harm;
 mod hostile;
 mod sound;
+mod stream;
 
 use proptest::test_runner::{Config, RngSeed};
 

@@ -126,9 +126,10 @@ fn through_its_life(version: Version) -> Result<()> {
     };
     cluster.write(&load)?;
     let report = proven(&client, &rooms[1])?;
+    let contents = report.contents.as_ref().context("a file")?;
     let (revision, compacted) = (
-        report.revision.get(),
-        report.compact_revision.context("a compaction")?.get(),
+        contents.revision.get(),
+        contents.compact_revision.context("a compaction")?.get(),
     );
     ensure!(compacted < revision);
     all_equal(&report.attest.context("it was not attested")?, 3, compacted)?;
@@ -157,7 +158,8 @@ fn through_its_life(version: Version) -> Result<()> {
     let newest = cluster.revision(0)?;
     compact(&cluster, newest)?;
     let report = proven(&client, &rooms[2])?;
-    ensure!(report.compact_revision == Some(Revision::new(newest)));
+    let contents = report.contents.context("a file")?;
+    ensure!(contents.compact_revision == Some(Revision::new(newest)));
     let attest = report.attest.context("it was not attested")?;
     // Beyond the last record, where a server drops the deletes of that revision.
     ensure!(attest.revision == Revision::new(newest), "{attest:#?}");
@@ -323,7 +325,8 @@ fn members_that_are_written_to_and_compacted_never_seem_to_differ() -> Result<()
                     let room = Room::new()?;
                     let options = SaveOptions::default().with_attest(Attest::IfPossible);
                     let report = save_blocking(&client, room.target(), &options)?;
-                    done.store(report.revision.get(), Ordering::Relaxed);
+                    let contents = report.contents.context("a file")?;
+                    done.store(contents.revision.get(), Ordering::Relaxed);
                     let attest = report.attest.context("no report")?;
                     ensure!(attest.members.len() == 3, "{attest:#?}");
                     Ok(attest.equal())

@@ -5,18 +5,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use etcd_snap::{RestoreOptions, SaveReport};
+use etcd_snap::{Contents, RestoreOptions};
 use etcd_snap_testdata::cluster::{Bulk, Cluster as RealCluster, HashKv};
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::relay::Relay;
 use etcd_snap_testdata::sample;
 
-use crate::{Room, client, restore_plan, saved};
+use crate::{Room, client, contents, restore_plan, saved};
 
 /// A saved file, and what the cluster said of its revision.
 struct Taken {
     room: Room,
-    report: SaveReport,
+    contents: Contents,
     keys: Vec<String>,
     hash: HashKv,
 }
@@ -26,11 +26,12 @@ impl Taken {
     fn from_member(cluster: &RealCluster, member: usize) -> Result<Self> {
         let room = Room::new()?;
         let report = saved(&client(cluster, cluster.endpoint(member))?, &room)?;
-        let (_, keys) = cluster.keys_at(report.revision.get())?;
-        let hash = cluster.hash_kv(member, report.revision.get())?;
+        let contents = contents(&report)?.clone();
+        let (_, keys) = cluster.keys_at(contents.revision.get())?;
+        let hash = cluster.hash_kv(member, contents.revision.get())?;
         Ok(Taken {
             room,
-            report,
+            contents,
             keys,
             hash,
         })
@@ -38,7 +39,7 @@ impl Taken {
 
     /// Boots from the file, and compares.
     fn is_the_state_at_its_revision(&self, version: Version) -> Result<()> {
-        let revision = self.report.revision.get();
+        let revision = self.contents.revision.get();
         let plan = RealCluster::builder(version).token("taken").plan()?;
         restore_plan(&plan, &self.room.target(), &RestoreOptions::default())?;
         let cluster = plan.start()?;
@@ -52,7 +53,7 @@ impl Taken {
         let compacted = self.hash.compact_revision;
         if compacted
             > self
-                .report
+                .contents
                 .compact_revision
                 .map_or(-1, |revision| revision.get())
         {
@@ -119,7 +120,7 @@ fn are_taken_from_a_busy_cluster(version: Version, members: usize) -> Result<()>
                 // What is compacted is not asked for: the next snapshot has to be a later one.
                 wait_until_beyond(&cluster, member, done_with.load(Ordering::Relaxed))?;
                 let taken = Taken::from_member(&cluster, member)?;
-                done_with.store(taken.report.revision.get(), Ordering::Relaxed);
+                done_with.store(taken.contents.revision.get(), Ordering::Relaxed);
                 Ok(taken)
             })
             .collect::<Result<Vec<_>>>();
@@ -132,10 +133,10 @@ fn are_taken_from_a_busy_cluster(version: Version, members: usize) -> Result<()>
     let mut before = 0;
     for taken in &taken {
         ensure!(
-            taken.report.revision.get() > before,
+            taken.contents.revision.get() > before,
             "nothing was written in between"
         );
-        before = taken.report.revision.get();
+        before = taken.contents.revision.get();
         taken.is_the_state_at_its_revision(version)?;
     }
     Ok(())
@@ -192,11 +193,12 @@ fn what_happens_in_the_middle_of_a_transfer_is_not_in_the_snapshot() -> Result<(
             defragmentation.join().expect("it does not panic")?;
             Ok(saved)
         })?;
-        ensure!(report.revision.get() == revision, "{report:?}");
-        ensure!(report.compact_revision.is_none(), "{report:?}");
+        let contents = contents(&report)?.clone();
+        ensure!(contents.revision.get() == revision, "{report:?}");
+        ensure!(contents.compact_revision.is_none(), "{report:?}");
         let taken = Taken {
             room,
-            report,
+            contents,
             keys,
             hash,
         };

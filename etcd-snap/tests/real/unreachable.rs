@@ -10,7 +10,7 @@ use etcd_snap_testdata::cluster::{Cluster as RealCluster, Security};
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::sample;
 
-use crate::{Room, failure, mutual, said, saved, trusting};
+use crate::{Room, contents, failure, mutual, said, saved, trusting};
 
 /// Expects a failure of the connection that names the endpoint and says `expected`.
 fn refused(endpoint: &str, tls: Option<TlsBuilder>, expected: &str) -> Result<()> {
@@ -201,7 +201,7 @@ fn of_several_endpoints_the_first_that_works_is_used() -> Result<()> {
         report.endpoint.as_deref() == Some(cluster.endpoint(2)),
         "{report:?}"
     );
-    ensure!(report.revision.get() == revision, "{report:?}");
+    ensure!(contents(&report)?.revision.get() == revision, "{report:?}");
 
     cluster.kill(2);
     let error = failure(&client, &SaveOptions::default())?;

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use etcd_snap::{
-    Cluster, Event, Observer, Phase, SaveOptions, SaveReport, Snapshot, Tls, VerifyOptions,
+    Cluster, Event, Observer, Phase, ProofKind, SaveOptions, SaveReport, Snapshot, Tls,
+    VerifyOptions,
 };
 use etcd_snap_testdata::certificates::{Authority, KeyForm, Leaf};
 
@@ -28,7 +29,8 @@ async fn the_file_is_what_the_server_sent_and_the_report_says_what_is_in_it() {
 
         let status = etcd_snap::status(&Snapshot::open(room.target()).unwrap()).unwrap();
         assert_eq!(saved.schema, 1);
-        assert_eq!(saved.path, room.target());
+        assert_eq!(saved.proof, ProofKind::Full);
+        assert_eq!(saved.path, Some(room.target()));
         assert_eq!(saved.endpoint, Some(server.endpoint()));
         assert_eq!(saved.member_id.unwrap().to_string(), "8e9e05c52164694d");
         assert_eq!(saved.cluster_id.unwrap().to_string(), "cdf81818e32cb7cd");
@@ -36,10 +38,11 @@ async fn the_file_is_what_the_server_sent_and_the_report_says_what_is_in_it() {
         assert_eq!(saved.storage_version.as_deref(), Some("3.6.0"));
         assert_eq!(saved.size_bytes, original.len() as u64);
         assert_eq!(saved.digest.as_bytes()[..], original[original.len() - 32..]);
-        assert_eq!(saved.hash, status.hash);
-        assert_eq!(saved.revision, status.revision);
-        assert_eq!(saved.total_records, status.total_records);
-        assert_eq!(saved.live_keys, status.live_keys);
+        let contents = saved.contents.as_ref().unwrap();
+        assert_eq!(contents.hash, status.hash);
+        assert_eq!(contents.revision, status.revision);
+        assert_eq!(contents.total_records, status.total_records);
+        assert_eq!(contents.live_keys, status.live_keys);
 
         let json = serde_json::to_string(&saved).unwrap();
         assert_eq!(serde_json::from_str::<SaveReport>(&json).unwrap(), saved);

@@ -1,6 +1,7 @@
 //! Saving: from good servers, bad ones, and none.
 
 mod connection;
+mod direct;
 mod good;
 mod rights;
 mod stream;

@@ -15,7 +15,6 @@ async fn a_bad_target_is_refused_before_the_connection() {
     for (target, kind) in [
         (room.path().join("none/backup.db"), ErrorKind::NotFound),
         (room.path().to_owned(), ErrorKind::InvalidInput),
-        ("/dev/null".into(), ErrorKind::InvalidInput),
     ] {
         let error = etcd_snap::save(&nowhere(), &target, &SaveOptions::default())
             .await

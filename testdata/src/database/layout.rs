@@ -307,6 +307,7 @@ impl Layout {
 
     fn fill_free_pages(&self, file: &mut [u8], free: &[u64], used: &[u64]) {
         let mut random = Random::new(self.scatter.unwrap_or_default());
+        let page_size = self.page_size as u64;
         for (n, id) in free.iter().enumerate() {
             let offset = *id as usize * self.page_size;
             match self.free_content {
@@ -315,7 +316,11 @@ impl Layout {
                 FreeContent::Stale => {
                     let from = used[random.below(used.len())] as usize * self.page_size;
                     file.copy_within(from..from + self.page_size, offset);
-                    if n % 2 == 0 {
+                    // What was once at home here did not reach over the end of the file.
+                    let overflow = &file[offset + 12..][..4];
+                    let overflow = u32::from_le_bytes(overflow.try_into().expect("four"));
+                    let fits = (*id + u64::from(overflow)) < file.len() as u64 / page_size;
+                    if n % 2 == 0 && fits {
                         file[offset..][..8].copy_from_slice(&id.to_le_bytes());
                     }
                 }

@@ -1,0 +1,70 @@
+//! The two ways out: a staged file, and what is written directly.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::direct::{Direct, Watched};
+use super::options::SaveOptions;
+use crate::Result;
+use crate::io::{Flusher, NewFile, Replace, StagedFile};
+
+/// What the future keeps of a target while the thread writes.
+#[derive(Debug)]
+pub(crate) enum Outlet {
+    Staged(StagedFile),
+    /// Written as the bytes come; with a path, if it has one.
+    Direct(Option<PathBuf>),
+}
+
+impl Outlet {
+    /// Gives a file its name; what is written directly is there already.
+    pub(crate) fn publish(&mut self, replace: Replace) -> Result<()> {
+        match self {
+            Self::Staged(staged) => staged.publish(replace),
+            Self::Direct(_) => Ok(()),
+        }
+    }
+
+    /// Removes what an earlier save has left beside the file.
+    pub(crate) fn forget_unproven(&self, options: &SaveOptions) {
+        if let Self::Staged(staged) = self {
+            super::target::forget_unproven(staged.target(), options);
+        }
+    }
+
+    pub(crate) fn into_path(self) -> Option<PathBuf> {
+        match self {
+            Self::Staged(staged) => Some(staged.target().to_owned()),
+            Self::Direct(path) => path,
+        }
+    }
+}
+
+/// What the thread writes into.
+pub(crate) enum Sink {
+    Staged {
+        file: Arc<dyn NewFile>,
+        /// The final name, for sentences: the staged one means nothing to anybody.
+        path: PathBuf,
+        flusher: Flusher,
+    },
+    Direct(Direct),
+}
+
+impl Sink {
+    pub(crate) fn staged(staged: &StagedFile) -> Self {
+        Self::Staged {
+            file: Arc::clone(staged.file()),
+            path: staged.target().to_owned(),
+            flusher: Flusher::new(staged.file()),
+        }
+    }
+
+    /// What can tell that its reader has gone away.
+    pub(crate) fn watched(&self) -> Option<Watched> {
+        match self {
+            Self::Staged { .. } => None,
+            Self::Direct(direct) => direct.watched(),
+        }
+    }
+}
