@@ -40,7 +40,7 @@ fn replace(text: &str, name: &str, section: &str) -> Option<String> {
     let begin = begin(name);
     let (before, rest) = text.split_once(&begin)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{begin}\n{section}\n{END}{after}"))
+    Some(format!("{before}{begin}\n\n{section}\n\n{END}{after}"))
 }
 
 #[cfg(test)]
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn a_section_is_replaced_and_nothing_else() {
         let text = format!(
-            "before\n{}\nold\n{END}\nbetween\n{}\nother\n{END}\nafter\n",
+            "before\n{}\n\nold\n\n{END}\nbetween\n{}\nother\n{END}\nafter\n",
             begin("small 2GB"),
             begin("large 2GB")
         );

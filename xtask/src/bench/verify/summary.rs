@@ -81,8 +81,8 @@ impl Summary {
         let facts = &database.facts;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         format!(
-            "{:.0} MiB, {} live keys, {} records, values of the kind \"{}\"; {} cores ({}), medians of {} runs. \"x\" is how \
-             many times what etcd-snap takes. Peaks below {:.0} MiB cannot be seen.\n\n{}\n\n{}",
+            "{:.0} MiB, {} live keys, {} records, values of the kind \"{}\"; {} cores ({}), medians of {} runs.\n\
+             \"x\" is how many times what etcd-snap takes. Peaks below {:.0} MiB cannot be seen.\n\n{}\n\n{}",
             mib(facts.size_bytes),
             thousands(facts.live_keys),
             thousands(facts.total_records),
