@@ -153,7 +153,7 @@ impl Rounds {
     /// The next insertion, be it of a key that is there, would double a table that is as large as it may get. Deleted keys
     /// use up the room of a table too; at less than half of it they are cleared away instead.
     fn is_full(&self) -> bool {
-        self.live.len() == self.live.capacity() && self.live.len() >= self.most / 2
+        self.live.len() == self.live.capacity() && self.live.len() >= self.most.div_ceil(2)
     }
 
     /// Ends a round; the suspicions that came true are told. `true`: the same records must be gone through once more.
