@@ -51,6 +51,9 @@ mod digest;
 mod error;
 #[cfg(feature = "etcd-client")]
 pub mod etcd_client;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash_kv;
 mod io;
 mod membership;
