@@ -31,6 +31,8 @@ pub(crate) use at::Compactions;
 pub(crate) use at::{Asked, At};
 pub use contents::{BucketContents, Contents, LargeRecord};
 pub(crate) use findings::{Findings, examine_metas};
+#[cfg(any(fuzzing, test))]
+pub(crate) use look::both_ways;
 pub(crate) use look::{Wants, look};
 
 use crate::io::ReadAt;
