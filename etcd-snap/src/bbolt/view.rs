@@ -233,7 +233,8 @@ impl<'a> PageView<'a> {
         Ok(Cursor::new(bytes).u64_le("page id").unwrap_or_default())
     }
 
-    fn element_at(index: u16) -> u64 {
+    /// Where an element stands in its page; of their number: where keys and values begin.
+    pub(super) fn element_at(index: u16) -> u64 {
         u64::from(index)
             .saturating_mul(ELEMENT_LEN)
             .saturating_add(PageHeader::LEN as u64)
