@@ -32,7 +32,7 @@ pub(crate) use at::{Asked, At};
 pub use contents::{BucketContents, Contents, LargeRecord};
 pub(crate) use findings::{Findings, examine_metas};
 #[cfg(any(fuzzing, test))]
-pub(crate) use look::both_ways;
+pub(crate) use look::all_ways;
 pub(crate) use look::{Wants, look};
 
 use crate::io::ReadAt;
