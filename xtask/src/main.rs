@@ -2,10 +2,12 @@
 
 mod bench;
 mod codegen;
+mod corpus;
 mod database;
 mod demo;
 mod etcd;
 mod fixtures;
+mod fuzz;
 mod protoc;
 mod test;
 
@@ -29,10 +31,12 @@ struct Arguments {
 enum Chore {
     Bench(bench::Arguments),
     Codegen(codegen::Arguments),
+    Corpus(corpus::Arguments),
     Database(database::Arguments),
     Demo(demo::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
+    Fuzz(fuzz::Arguments),
     Protoc(protoc::Arguments),
     Test(test::Arguments),
 }
@@ -41,10 +45,12 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Codegen(arguments) => codegen::run(&arguments),
+        Chore::Corpus(arguments) => corpus::run(&arguments),
         Chore::Database(arguments) => database::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Protoc(arguments) => protoc::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };

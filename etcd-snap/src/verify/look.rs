@@ -192,3 +192,31 @@ fn hash(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
     )?;
     Ok(Digest::new(hasher.finalize().into()))
 }
+
+/// Looks in all ways, for the fuzz targets and the tests: where a hopeful one is content, the walk that takes nothing for granted
+/// finds no damage either, and counts the same. Says how many were content.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn all_ways(snapshot: &Snapshot) -> Result<usize> {
+    const MOST: usize = 1000;
+    let progress: Progress<'_> = &|_, _| Ok(());
+    let (wants, asked) = (Wants::default(), Asked::default());
+    let [mut fast, mut large, mut close] = [(); 3].map(|()| Findings::new(MOST));
+    let walked = walk(snapshot, asked, &mut close, progress)?;
+    let damaged = close.worst() == Some(Severity::Damaged);
+    let close = close.into_parts();
+    let in_file_order = match fast::look(snapshot, wants, &mut fast, &crate::Silent)? {
+        Fast::Sound(looked) => Some(*looked),
+        Fast::TooLarge | Fast::LookCloser { .. } => None,
+    };
+    let in_tree_order = large::look(snapshot, asked, &mut large, progress)?;
+    let mut content = 0_usize;
+    for (looked, findings) in [(in_file_order, fast), (in_tree_order, large)] {
+        if let Some(looked) = looked {
+            assert!(!damaged, "{close:?}");
+            assert_eq!(findings.into_parts(), close);
+            assert_eq!(looked.contents, walked.contents);
+            content = content.saturating_add(1);
+        }
+    }
+    Ok(content)
+}
