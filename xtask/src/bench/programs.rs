@@ -239,3 +239,44 @@ fn fastest_sha256() -> Vec<&'static str> {
         vec!["sha256sum"]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use etcd_snap_testdata::bulk::{Bulk, Profile};
+
+    use super::*;
+
+    /// `true` stands for our own program, which takes part with its command line alone.
+    #[test]
+    fn hashkv_leaves_the_file_alone_and_3_6_out_where_keys_hang_on_leases() {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, copy] = ["db", "copy"].map(|name| folder.path().join(name));
+        Bulk::new(Profile::Small, 1_000_000).write(&file).unwrap();
+        let before = fs::read(&file).unwrap();
+        let etcdutl = |version| {
+            let binaries = Binaries::find(version).unwrap();
+            (version, binaries.offline_tool().to_owned())
+        };
+        let programs = Programs {
+            etcd_snap: "true".into(),
+            etcdctl: "true".into(),
+            etcdutl: [Version::V3_7, Version::V3_6, Version::V3_5]
+                .map(etcdutl)
+                .to_vec(),
+            sha256: vec!["sha256sum"],
+        };
+        let names = |comparison: &Comparison| -> Vec<String> {
+            let contenders = comparison.contenders.iter();
+            contenders.map(|contender| contender.name.clone()).collect()
+        };
+        let all = programs.hashkv(&file, false, &copy);
+        assert_eq!(names(&all), ["etcd-snap", "etcdutl 3.7", "etcdutl 3.6"]);
+        let leased = programs.hashkv(&file, true, &copy);
+        assert_eq!(names(&leased), ["etcd-snap", "etcdutl 3.7"]);
+        leased.run(2).unwrap();
+        assert!(fs::read(&file).unwrap() == before);
+        assert!(!copy.exists());
+    }
+}
