@@ -40,6 +40,7 @@ impl HashKv {
 pub struct HashKvOptions {
     revision: Option<Revision>,
     compact_revision: Option<Revision>,
+    table_bytes: u64,
     observer: Arc<dyn Observer>,
 }
 
@@ -48,6 +49,7 @@ impl Default for HashKvOptions {
         Self {
             revision: None,
             compact_revision: None,
+            table_bytes: Wants::default().table_bytes,
             observer: Arc::new(Silent),
         }
     }
@@ -66,6 +68,13 @@ impl HashKvOptions {
     #[must_use]
     pub fn with_compact_revision(mut self, revision: Revision) -> Self {
         self.compact_revision = Some(revision);
+        self
+    }
+
+    /// Takes less memory, where a transfer was before.
+    #[cfg(feature = "client")]
+    pub(crate) fn with_little_memory(mut self) -> Self {
+        self.table_bytes = Wants::LITTLE_TABLE_BYTES;
         self
     }
 
@@ -99,6 +108,7 @@ pub fn hash_kv(snapshot: &Snapshot, options: &HashKvOptions) -> Result<HashKv> {
             revision: options.revision,
             compact_revision: options.compact_revision,
         },
+        table_bytes: options.table_bytes,
         ..Wants::default()
     };
     let looked = look(snapshot, wants, &mut findings, options.observer.as_ref())?;

@@ -255,7 +255,11 @@ fn walk(file: &Arc<dyn NewFile>, name: &str, observer: &dyn Observer) -> Result<
     let source: Arc<dyn ReadAt> = Arc::clone(file) as _;
     let snapshot = Snapshot::from_source(name, source)?;
     let mut findings = Findings::new(PROBLEMS);
-    let looked = look(&snapshot, Wants::default(), &mut findings, observer)?;
+    let wants = Wants {
+        table_bytes: Wants::LITTLE_TABLE_BYTES,
+        ..Wants::default()
+    };
+    let looked = look(&snapshot, wants, &mut findings, observer)?;
     findings.require_sound(name)?;
     Ok(looked.contents)
 }

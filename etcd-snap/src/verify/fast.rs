@@ -29,8 +29,6 @@ use crate::bbolt::{LeafRecord, Leaves, Sweep, Swept, Usage};
 use crate::observe::{Event, Observer, Phase, tell};
 use crate::{Digest, HashKv, Result, Revision, Severity, Snapshot};
 
-/// For tables that grow with the file, together: what is left of 64 MiB beside blocks, buffers and the program.
-const MOST_TABLE_BYTES: u64 = 48 << 20;
 const MOST_THREADS: usize = 4;
 
 /// What came of it.
@@ -56,8 +54,9 @@ pub(super) fn look(
     if file.page_size > Sweep::LARGEST_PAGE {
         return Ok(Fast::TooLarge);
     }
-    let Some(mut memory) =
-        MOST_TABLE_BYTES.checked_sub(file.end.saturating_mul(Leaves::BYTES_PER_PAGE))
+    let Some(mut memory) = wants
+        .table_bytes
+        .checked_sub(file.end.saturating_mul(Leaves::BYTES_PER_PAGE))
     else {
         return Ok(Fast::TooLarge);
     };

@@ -1,11 +1,11 @@
 //! A sound database that is too large for the tables of the pass in file order: in the order of the tree, with the memory of a
 //! few pages, and with the same knowledge of which records count.
 
-use super::at::{Asked, At, Compactions};
+use super::at::{At, Compactions};
 use super::findings::Findings;
 use super::fingerprint::Fingerprints;
 use super::key_leaf::{Change, Known, Tally, user_key};
-use super::look::{Looked, Progress, check, check_unreachable};
+use super::look::{Looked, Progress, Wants, check, check_unreachable};
 use super::once::Once;
 use super::records::{Records, Walked};
 use super::touched::{Place, Touched, Touching};
@@ -15,24 +15,24 @@ use crate::{HashKv, Problem, Result, Revision, Severity, Snapshot};
 
 /// For tables, together: what is left of 64 MiB beside what a bit or two for each page take.
 const MOST_TABLE_BYTES: u64 = 44 << 20;
-/// Of these for changes since the finished compaction; while they are sorted the others are not there yet.
-const MOST_TOUCHED_BYTES: u64 = 32 << 20;
 
 /// `None`: something is odd; the walk that takes nothing for granted finds out what.
 pub(super) fn look(
     snapshot: &Snapshot,
-    asked: Asked,
+    wants: Wants,
     findings: &mut Findings,
     progress: Progress<'_>,
 ) -> Result<Option<Looked>> {
+    let asked = wants.hash_kv;
+    let most = wants.table_bytes.min(MOST_TABLE_BYTES);
     let compactions = Compactions::read(snapshot)?;
     let fingerprints = Fingerprints::new();
     let upto = asked.revision.unwrap_or(Revision::new(i64::MAX >> 21));
-    let Some(touched) = touched(snapshot, compactions, upto, &fingerprints, progress)? else {
+    let Some(touched) = touched(snapshot, compactions, upto, &fingerprints, most, progress)? else {
         return Ok(None);
     };
     let memory = touched.len().saturating_mul(Touching::BYTES);
-    let memory = MOST_TABLE_BYTES.saturating_sub(memory);
+    let memory = most.saturating_sub(memory);
     let known = Known {
         snapshot,
         at: At {
@@ -155,6 +155,7 @@ fn touched(
     compactions: Compactions,
     upto: Revision,
     fingerprints: &Fingerprints,
+    most_bytes: u64,
     progress: Progress<'_>,
 ) -> Result<Option<Touched>> {
     let finished = compactions.finished.unwrap_or_default();
@@ -168,6 +169,8 @@ fn touched(
         above,
         upto,
         fingerprints,
+        // While they are sorted, the other tables are not there yet.
+        most: most_bytes / Touching::BYTES,
         progress,
         touching: Touching::default(),
         in_key_bucket: false,
@@ -182,6 +185,7 @@ struct LastLeaves<'a> {
     above: PackedRevision,
     upto: PackedRevision,
     fingerprints: &'a Fingerprints,
+    most: u64,
     progress: Progress<'a>,
     touching: Touching,
     in_key_bucket: bool,
@@ -222,9 +226,7 @@ impl Visitor for LastLeaves<'_> {
         })?;
         let place = Place::nth(self.touching.len(), change.is_tombstone());
         match (user_key(&value), place) {
-            (Some(key), Some(place))
-                if self.touching.len() < MOST_TOUCHED_BYTES / Touching::BYTES =>
-            {
+            (Some(key), Some(place)) if self.touching.len() < self.most => {
                 self.touching.touch(self.fingerprints.of(key), place);
             }
             _ => self.odd = true,

@@ -16,13 +16,33 @@ use crate::bbolt::{self, Usage, Visitor as _};
 use crate::observe::{Event, Observer, Phase, tell};
 use crate::{Digest, HashKv, Problem, Result, Revision, Severity, Snapshot};
 
-/// What a look is to find out, beside pages and records.
-#[derive(Debug, Clone, Copy, Default)]
+/// What a look is to find out, beside pages and records, and with what.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Wants {
     /// The SHA-256 of the database.
     pub(crate) digest: bool,
     /// Which HashKV.
     pub(crate) hash_kv: Asked,
+    /// Memory for tables that grow with the file, together.
+    pub(crate) table_bytes: u64,
+}
+
+impl Wants {
+    /// Beside a transfer, whose buffers are free by then and yet take memory.
+    #[cfg(feature = "stream")]
+    pub(crate) const LITTLE_TABLE_BYTES: u64 = 20 << 20;
+}
+
+impl Default for Wants {
+    fn default() -> Self {
+        /// What is left of 64 MiB beside blocks, buffers and the program.
+        const TABLE_BYTES: u64 = 48 << 20;
+        Self {
+            digest: false,
+            hash_kv: Asked::default(),
+            table_bytes: TABLE_BYTES,
+        }
+    }
 }
 
 /// What it found; problems are in the findings.
@@ -72,7 +92,7 @@ fn look_in_tree_order(
     wants: Wants,
     findings: &mut Findings,
     observer: &dyn Observer,
-    hopeful: fn(&Snapshot, Asked, &mut Findings, Progress<'_>) -> Result<Option<Looked>>,
+    hopeful: fn(&Snapshot, Wants, &mut Findings, Progress<'_>) -> Result<Option<Looked>>,
 ) -> Result<Looked> {
     let page_size = u64::from(snapshot.meta().page_size);
     let progress = |done: u64, total: u64| {
@@ -90,7 +110,7 @@ fn look_in_tree_order(
         let hashing = wants
             .digest
             .then(|| scope.spawn(|| hash(snapshot, &beside)));
-        let looked = match hopeful(snapshot, wants.hash_kv, findings, &progress) {
+        let looked = match hopeful(snapshot, wants, findings, &progress) {
             Ok(None) => walk(snapshot, wants.hash_kv, findings, &progress),
             Ok(Some(looked)) => Ok(looked),
             Err(e) => Err(e),
@@ -208,7 +228,7 @@ pub(crate) fn all_ways(snapshot: &Snapshot) -> Result<usize> {
         Fast::Sound(looked) => Some(*looked),
         Fast::TooLarge | Fast::LookCloser { .. } => None,
     };
-    let in_tree_order = large::look(snapshot, asked, &mut large, progress)?;
+    let in_tree_order = large::look(snapshot, wants, &mut large, progress)?;
     let mut content = 0_usize;
     for (looked, findings) in [(in_file_order, fast), (in_tree_order, large)] {
         if let Some(looked) = looked {

@@ -49,8 +49,8 @@ fn the_ways_through_real_snapshots_agree_at_every_revision() {
                     problems(|findings| walk(&snapshot, asked, findings, &|_, _| Ok(())).unwrap());
                 let (in_file_order, found_fast) = problems(|findings| {
                     let wants = Wants {
-                        digest: false,
                         hash_kv: asked,
+                        ..Wants::default()
                     };
                     match fast::look(&snapshot, wants, findings, &Silent).unwrap() {
                         Fast::Sound(looked) => *looked,
@@ -63,7 +63,11 @@ fn the_ways_through_real_snapshots_agree_at_every_revision() {
                     }
                 });
                 let (in_tree_order, found_large) = problems(|findings| {
-                    let looked = large::look(&snapshot, asked, findings, &|_, _| Ok(())).unwrap();
+                    let wants = Wants {
+                        hash_kv: asked,
+                        ..Wants::default()
+                    };
+                    let looked = large::look(&snapshot, wants, findings, &|_, _| Ok(())).unwrap();
                     looked.expect("is sound")
                 });
                 assert_eq!(closer, in_tree_order, "{asked:?}");

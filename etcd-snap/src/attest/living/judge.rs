@@ -31,6 +31,7 @@ pub(super) fn judge(
         if let Entry::Vacant(place) = hashes.entry(answer.compact_revision) {
             let mut options = HashKvOptions::default()
                 .with_revision(position.revision)
+                .with_little_memory()
                 .with_observer(Arc::clone(observer));
             if let Some(compact_revision) = answer.compact_revision {
                 options = options.with_compact_revision(compact_revision);
