@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{restore, save, status, verify};
+use crate::commands::{hashkv, restore, save, status, verify};
 use crate::exit;
 use crate::render::WriteOut;
 
@@ -36,6 +36,7 @@ pub(crate) enum Task {
     Save(save::Arguments),
     Verify(verify::Arguments),
     Status(status::Arguments),
+    Hashkv(hashkv::Arguments),
     Restore(restore::Arguments),
 }
 

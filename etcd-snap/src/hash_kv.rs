@@ -56,7 +56,7 @@ impl Default for HashKvOptions {
 }
 
 impl HashKvOptions {
-    /// The revision to hash at. The store's own unless set.
+    /// The revision to hash at. The store's own unless set, and for 0, as in a request to a server.
     #[must_use]
     pub fn with_revision(mut self, revision: Revision) -> Self {
         self.revision = Some(revision);
@@ -64,7 +64,7 @@ impl HashKvOptions {
     }
 
     /// Hashes as a member would that has compacted up to here: what a live member answers long after the snapshot was
-    /// taken. The snapshot's own compaction unless set, which this cannot be below.
+    /// taken. The snapshot's own compaction unless set, which this cannot be below. -1, as servers say, stands for never.
     #[must_use]
     pub fn with_compact_revision(mut self, revision: Revision) -> Self {
         self.compact_revision = Some(revision);
@@ -105,7 +105,7 @@ pub fn hash_kv(snapshot: &Snapshot, options: &HashKvOptions) -> Result<HashKv> {
     let mut findings = Findings::new(PROBLEMS);
     let wants = Wants {
         hash_kv: Asked {
-            revision: options.revision,
+            revision: options.revision.filter(|revision| revision.get() != 0),
             compact_revision: options.compact_revision,
         },
         table_bytes: options.table_bytes,

@@ -1,12 +1,13 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Five verbs, each with its options and its report:
+//! Six verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
 //! * [`verify`] proves a file, and names every problem with page and offset; [`verify_stream`] proves what can be read only
 //!   once, as far as that shows.
 //! * [`status`] gives the numbers that etcd's own tools print, and [`fast_status`] in milliseconds what a few pages tell.
+//! * [`hash_kv`] gives the hash by which members compare their keys, as a live one would answer it.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
 //!

@@ -1,5 +1,6 @@
 //! One file a command: its arguments, one call of the library, its report.
 
+pub(crate) mod hashkv;
 pub(crate) mod restore;
 pub(crate) mod save;
 pub(crate) mod status;
@@ -21,6 +22,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Task::Save(arguments) => save::run(arguments, output),
         Task::Verify(arguments) => verify::run(arguments, output),
         Task::Status(arguments) => status::run(arguments, output),
+        Task::Hashkv(arguments) => hashkv::run(arguments, output),
         Task::Restore(arguments) => restore::run(arguments, output),
     }
 }

@@ -208,6 +208,10 @@ impl Render for Report {
             rows.push(("SHA-256", digest.to_string()));
         }
         rows.push(("hash", format!("{:x}", contents.hash)));
+        if let Some(hash) = &contents.hash_kv {
+            let at = format!("{} at revision {}", hash.hash, hash.revision);
+            rows.push(("HashKV", at));
+        }
         rows.push((
             "page size",
             text::count(report.page_size_bytes.into(), "byte"),

@@ -36,6 +36,26 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ),
         ("verify good.db --against http://a:1/path", "has a path"),
         ("save . --endpoints 127.0.0.1:1", "names a directory"),
+        ("hashkv good.db --rev -1", "unexpected argument '-1'"),
+        ("hashkv good.db --rev 216", "the snapshot is at 215"),
+        ("hashkv good.db --rev 204", "the compaction is at 205"),
+        ("hashkv good.db --compact-rev -2", "invalid value '-2'"),
+        (
+            "hashkv good.db --compact-rev -1",
+            "compacted at revision 205",
+        ),
+        (
+            "hashkv good.db --compact-rev 204",
+            "compacted at revision 205",
+        ),
+        (
+            "hashkv good.db --compact-rev 216",
+            "the compaction is at 216",
+        ),
+        (
+            "hashkv good.db --rev 210 --compact-rev 211",
+            "the compaction is at 211",
+        ),
         ("restore good.db --bump-revision 5", "--mark-compacted"),
         ("restore good.db --mark-compacted", "--bump-revision"),
         (

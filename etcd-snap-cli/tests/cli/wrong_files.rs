@@ -118,7 +118,7 @@ fn each_kind_of_wrong_file_has_its_code() {
         ("raw", NO_DIGEST, 0, NO_DIGEST, ""),
         ("good.db", 0, 0, 0, ""),
     ] {
-        for (command, code) in [("verify", verify), ("status", status)] {
+        for (command, code) in [("verify", verify), ("status", status), ("hashkv", status)] {
             room.run(&format!("{command} {file}"))
                 .code(code)
                 .complains(words);

@@ -109,7 +109,7 @@ impl RevisionKey {
     pub(crate) fn packed(self) -> Option<PackedRevision> {
         let main = u64::try_from(self.main.0)
             .ok()
-            .filter(|main| *main >> 43 == 0)?;
+            .filter(|_| self.main <= PackedRevision::LAST)?;
         let sub = u64::try_from(self.sub).ok().filter(|sub| *sub >> 20 == 0)?;
         Some(PackedRevision(
             main << 21 | sub << 1 | u64::from(self.tombstone),
@@ -135,6 +135,9 @@ impl RevisionKey {
 pub(crate) struct PackedRevision(u64);
 
 impl PackedRevision {
+    /// The last revision that has this form.
+    pub(crate) const LAST: Revision = Revision((1 << 43) - 1);
+
     /// The last change that a revision can have.
     pub(crate) fn last_of(revision: Revision) -> Option<Self> {
         let last = RevisionKey {

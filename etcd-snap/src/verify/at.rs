@@ -70,7 +70,13 @@ impl Asked {
         // An empty store is at revision 1.
         let current = last.max(Revision::new(1)).max(own.unwrap_or_default());
         let revision = self.revision.unwrap_or(current);
-        let compact_revision = self.compact_revision.or(own);
+        let compact_revision = match self.compact_revision {
+            Some(never) if never.get() < 0 => None,
+            asked => asked.or(own),
+        };
+        if revision.get() < 0 {
+            return refuse(format!("there is no revision {revision}"));
+        }
         if revision > current {
             return refuse(format!(
                 "revision {revision} is in the future: the snapshot is at {current}"

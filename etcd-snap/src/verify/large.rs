@@ -27,7 +27,7 @@ pub(super) fn look(
     let most = wants.table_bytes.min(MOST_TABLE_BYTES);
     let compactions = Compactions::read(snapshot)?;
     let fingerprints = Fingerprints::new();
-    let upto = asked.revision.unwrap_or(Revision::new(i64::MAX >> 21));
+    let upto = asked.revision.unwrap_or(PackedRevision::LAST);
     let Some(touched) = touched(snapshot, compactions, upto, &fingerprints, most, progress)? else {
         return Ok(None);
     };

@@ -52,8 +52,8 @@ struct KeepHash {
     hash: u32,
     /// Records of the `key` bucket so far.
     number: u64,
-    /// No key lives: then obsolete records count after all (formats.md 4.2).
-    nothing_kept: bool,
+    /// Records after this revision decide nothing.
+    decides: Revision,
 }
 
 impl KeepHash {
@@ -62,7 +62,7 @@ impl KeepHash {
             at,
             hash: crc32c::crc32c(bucket::KEY),
             number: 0,
-            nothing_kept: false,
+            decides: at.revision,
         }
     }
 
@@ -149,9 +149,27 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             self.hash_kv.number = 0;
             return true;
         }
-        self.hash_kv.nothing_kept = self.rounds.live_keys() == 0;
-        let compacted = self.hash_kv.at.compact_revision.is_some();
-        if !compacted || self.hash_kv.nothing_kept || self.rounds.any_obsolete() != Some(true) {
+        let KeepHash { at, decides, .. } = self.hash_kv;
+        if decides == at.revision {
+            self.contents.live_keys = self.rounds.live_keys();
+        }
+        let Some(compacted) = at.compact_revision else {
+            return false;
+        };
+        // Without any live key all records count that the compaction leaves (formats.md 4.2).
+        if self.contents.live_keys == 0 {
+            if at.compact_revision <= self.entries.finished_compact {
+                return false;
+            }
+            if decides > compacted {
+                self.hash_kv.decides = compacted;
+                self.hash_kv.number = 0;
+                self.rounds = Rounds::new();
+                self.walk = Walk::Counting;
+                return true;
+            }
+        }
+        if self.rounds.any_obsolete() != Some(true) {
             return false;
         }
         self.walk = Walk::Hashing;
@@ -186,7 +204,6 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             scheduled: self.entries.scheduled_compact,
         };
         self.contents.compact_revision = compactions.compact_revision();
-        self.contents.live_keys = self.rounds.live_keys();
         Walked {
             contents: self.contents,
             lease_ids: self.entries.lease_ids(),
@@ -290,14 +307,19 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                 self.hash_record(record)?;
             }
         // What came after the revision of the hash decides nothing.
-        } else if revision.main <= self.hash_kv.at.revision {
+        } else if revision.main <= self.hash_kv.decides {
             if self.walk == Walk::First {
                 self.hash_what_counts(record, revision, number)?;
             }
             if revision.tombstone {
                 self.rounds.delete(key, number);
             } else {
-                let suspicion = self.absent_lease(record, shape)?;
+                let lives = self.hash_kv.decides == self.hash_kv.at.revision;
+                let suspicion = if lives {
+                    self.absent_lease(record, shape)?
+                } else {
+                    None
+                };
                 self.rounds.put(key, number, suspicion);
             }
         }

@@ -1,6 +1,11 @@
 //! There are three ways through a database; they must not differ in what they say of a sound one.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::{Config, RngSeed};
 
 use super::at::Asked;
 use super::fast::{self, Fast};
@@ -8,7 +13,9 @@ use super::findings::Findings;
 use super::look::{Looked, Wants, walk};
 use super::{Contents, large};
 use crate::observe::Silent;
-use crate::{Problem, Revision, Snapshot};
+use crate::{Problem, Revision, Severity, Snapshot};
+
+const PAGE: usize = 4096;
 
 fn snapshots() -> Vec<Snapshot> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/snapshots");
@@ -74,6 +81,148 @@ fn the_ways_through_real_snapshots_agree_at_every_revision() {
                 assert_eq!(closer, in_file_order, "{asked:?}");
                 assert_eq!((&found, &found), (&found_fast, &found_large));
             }
+        }
+    }
+}
+
+/// What is done to the bytes of a page.
+#[derive(Debug, Clone)]
+enum Edit {
+    Flip {
+        page: Index,
+        at: Index,
+        bit: u8,
+    },
+    /// A field of the header or of an element, or what may look like one.
+    Number {
+        page: Index,
+        at: Index,
+        bytes: usize,
+        number: u32,
+    },
+    /// A field of one element gets the value that it has in another.
+    Field {
+        page: Index,
+        from: Index,
+        to: Index,
+        field: usize,
+    },
+    Copy {
+        from: (Index, Index),
+        to: (Index, Index),
+        length: usize,
+    },
+    SwapPages(Index, Index),
+}
+
+fn edit() -> impl Strategy<Value = Edit> {
+    let index = any::<Index>;
+    let place = || (index(), index());
+    let number = prop_oneof![select(vec![0_u32, 1, 0x10, 17, 18, u32::MAX]), 0..5000_u32];
+    prop_oneof![
+        4 => (index(), index(), 0..8_u8).prop_map(|(page, at, bit)| Edit::Flip { page, at, bit }),
+        2 => (index(), index(), select(vec![1_usize, 2, 4]), number)
+            .prop_map(|(page, at, bytes, number)| Edit::Number { page, at, bytes, number }),
+        2 => (index(), index(), index(), 0..4_usize)
+            .prop_map(|(page, from, to, field)| Edit::Field { page, from, to, field }),
+        2 => (place(), place(), 1..80_usize)
+            .prop_map(|(from, to, length)| Edit::Copy { from, to, length }),
+        1 => (index(), index()).prop_map(|(one, other)| Edit::SwapPages(one, other)),
+    ]
+}
+
+/// Offsets of branches and leaves, or of what is left of some.
+fn pages(file: &[u8]) -> Vec<usize> {
+    let pages = 2..file.len() / PAGE;
+    let offsets = pages.map(|page| page * PAGE);
+    let used = offsets.filter(|offset| matches!(file[offset + 8], 1 | 2));
+    used.collect()
+}
+
+fn apply(file: &mut [u8], edit: &Edit) {
+    let pages = pages(file);
+    let place = |(page, at): &(Index, Index)| pages[page.index(pages.len())] + at.index(PAGE);
+    match edit {
+        Edit::Flip { page, at, bit } => file[place(&(*page, *at))] ^= 1 << bit,
+        Edit::Number {
+            page,
+            at,
+            bytes,
+            number,
+        } => {
+            let at = place(&(*page, *at)) / bytes * bytes;
+            file[at..at + bytes].copy_from_slice(&number.to_le_bytes()[..*bytes]);
+        }
+        Edit::Field {
+            page,
+            from,
+            to,
+            field,
+        } => {
+            let page = pages[page.index(pages.len())];
+            let count = usize::from(file[page + 10]).max(1);
+            let [from, to] = [from, to].map(|n| page + 16 + 16 * n.index(count) + 4 * field);
+            file.copy_within(from..from + 4, to);
+        }
+        Edit::Copy { from, to, length } => {
+            let [from, to] = [from, to].map(place);
+            let length = (*length).min(file.len() - from).min(file.len() - to);
+            file.copy_within(from..from + length, to);
+        }
+        Edit::SwapPages(one, other) => {
+            let [one, other] = [one, other].map(|page| pages[page.index(pages.len())]);
+            for byte in 0..PAGE {
+                file.swap(one + byte, other + byte);
+            }
+        }
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config {
+        failure_persistence: None,
+        ..Config::default()
+    };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 1500;
+        config.rng_seed = RngSeed::Fixed(20_260_801);
+    }
+    config
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    /// Whatever is done to a file: what the hopeful ways call sound, the other one does, with the same numbers.
+    #[test]
+    fn what_is_called_sound_in_one_pass_is_sound(
+        name in select(vec!["3.4", "3.5", "3.6", "3.6-alarm", "3.7"]),
+        edits in proptest::collection::vec(edit(), 1..4),
+    ) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut file = std::fs::read(folder.join(format!("../testdata/snapshots/{name}.db"))).unwrap();
+        edits.iter().for_each(|edit| apply(&mut file, edit));
+        let snapshot = Snapshot::from_source("the file", Arc::new(file)).unwrap();
+        let asked = Asked::default();
+        let quiet = &|_, _| Ok(());
+
+        let mut findings = Findings::new(100);
+        let fast = fast::look(&snapshot, Wants::default(), &mut findings, &Silent).unwrap();
+        let fast = match fast {
+            Fast::Sound(looked) => Some((looked.contents, findings.into_parts().0)),
+            _ => None,
+        };
+        let mut findings = Findings::new(100);
+        let large = large::look(&snapshot, Wants::default(), &mut findings, quiet).unwrap();
+        let large = large.map(|looked| (looked.contents, findings.into_parts().0));
+        if fast.is_none() && large.is_none() {
+            return Ok(());
+        }
+        let closer = problems(|findings| walk(&snapshot, asked, findings, quiet).unwrap());
+        let worst = closer.1.iter().map(|problem| problem.severity).max();
+        prop_assert!(worst < Some(Severity::Damaged), "{:?}", closer.1);
+        for hopeful in [fast, large].into_iter().flatten() {
+            prop_assert_eq!(&hopeful, &closer);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod databases;
 mod harm;
+mod hash_kv;
 mod hostile;
 mod sound;
 mod stream;

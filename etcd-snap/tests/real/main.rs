@@ -8,6 +8,7 @@ mod broken;
 #[path = "../properties/databases.rs"]
 mod databases;
 mod edits;
+mod hash_kv;
 mod interop;
 mod live;
 mod pages;
@@ -21,9 +22,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap::{
     Cluster, Contents, Error, MemberTarget, NewCluster, PeerUrls, RestoreOptions, RestoreReport,
-    SaveOptions, SaveReport, Snapshot, Tls, TlsBuilder, VerifyOptions, save_blocking, verify,
+    SaveOptions, SaveReport, Snapshot, Status, Tls, TlsBuilder, VerifyOptions, save_blocking,
+    verify,
 };
 use etcd_snap_testdata::cluster::{Cluster as RealCluster, Plan, Security};
+use etcd_snap_testdata::etcd::{Binaries, Version};
 use tempfile::TempDir;
 
 /// A client of that cluster through this endpoint, with all that its security takes.
@@ -119,6 +122,41 @@ fn restore_plan(plan: &Plan, snapshot: &Path, options: &RestoreOptions) -> Resul
         .collect::<Result<Vec<_>>>()?;
     let snapshot = Snapshot::open(snapshot)?;
     Ok(etcd_snap::restore(&snapshot, &cluster, &targets, options)?)
+}
+
+/// What the tools of every minor say of a file: the hash is the same everywhere, the rest has changed its meaning.
+fn agrees_with_status(own: &Status, file: &Path) -> Result<()> {
+    let path = file.to_str().context("a path in UTF-8")?;
+    for judge in Version::ALL {
+        let told = Binaries::find(judge)?.offline(["snapshot", "status", path, "-w", "json"])?;
+        let told: serde_json::Value = serde_json::from_str(&told)?;
+        let expected = [
+            ("hash", u64::from(own.hash)),
+            ("revision", own.revision.get() as u64),
+            ("totalSize", own.total_size_bytes),
+            (
+                "totalKey",
+                if judge < Version::V3_6 {
+                    own.total_records
+                } else {
+                    own.live_keys
+                },
+            ),
+        ];
+        for (field, ours) in expected {
+            ensure!(
+                number(&told[field])? == ours,
+                "{judge}: {told}, and our {field} is {ours}"
+            );
+        }
+        if judge >= Version::V3_6 {
+            let told = told["version"]
+                .as_str()
+                .filter(|version| !version.is_empty());
+            ensure!(told == own.storage_version.as_deref(), "{judge}: {told:?}");
+        }
+    }
+    Ok(())
 }
 
 /// A number that some minors write as a JSON string.

@@ -36,8 +36,10 @@ func Main(programs Programs) {
 		os.Exit(Bulk(os.Args[1:]))
 	case "dump":
 		os.Exit(Dump(os.Args[1:]))
+	case "hashkv":
+		os.Exit(HashKV(os.Args[1:]))
 	default:
-		fmt.Fprintf(os.Stderr, "%s: call me etcd, etcdctl, etcdutl, bbolt-check, bbolt-copy, bulk or dump\n", name)
+		fmt.Fprintf(os.Stderr, "%s: call me etcd, etcdctl, etcdutl, bbolt-check, bbolt-copy, bulk, dump or hashkv\n", name)
 		os.Exit(2)
 	}
 }

@@ -2,8 +2,10 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::process::{Command, Output, Stdio};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::*;
@@ -115,6 +117,24 @@ impl Cluster {
         )
     }
 
+    /// What one member answers to HashKV at each of these revisions, or in which words it refuses.
+    pub fn hash_kvs(
+        &self,
+        member: usize,
+        revisions: RangeInclusive<i64>,
+    ) -> Result<Vec<(i64, Result<HashKv, String>)>> {
+        let mut command = process::command(&self.binaries.hashkv);
+        self.add_connection(&mut command, &[self.endpoint(member)]);
+        command
+            .arg(format!("--from={}", revisions.start()))
+            .arg(format!("--to={}", revisions.end()));
+        let answers = crate::etcd::stdout(&mut command).and_then(|text| {
+            let answers = text.lines().map(parse_answer);
+            answers.collect()
+        });
+        self.noted(answers)
+    }
+
     /// The greatest revision that one member knows.
     pub fn revision(&self, member: usize) -> Result<i64> {
         Ok(self.hash_kv(member, 0)?.revision)
@@ -206,6 +226,29 @@ fn parse_hash_kv(text: &str) -> Option<HashKv> {
         // Left out by the server's JSON when it is 0.
         compact_revision: answer.get("compact_revision").map_or(Some(0), number)?,
     })
+}
+
+/// A line of the `hashkv` tool.
+fn parse_answer(line: &str) -> Result<(i64, Result<HashKv, String>)> {
+    #[derive(Deserialize)]
+    struct Answer {
+        asked: i64,
+        revision: i64,
+        hash: u32,
+        compact_revision: i64,
+        refused: String,
+    }
+    let answer: Answer = serde_json::from_str(line)?;
+    let given = if answer.refused.is_empty() {
+        Ok(HashKv {
+            hash: answer.hash,
+            revision: answer.revision,
+            compact_revision: answer.compact_revision,
+        })
+    } else {
+        Err(answer.refused)
+    };
+    Ok((answer.asked, given))
 }
 
 /// 64-bit numbers are JSON numbers up to etcd 3.6 and may be strings where protobuf's own JSON is printed.

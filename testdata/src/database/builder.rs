@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::layout::Layout;
 use super::records::{
-    AlarmKind, KeyValue, Member, Permission, lease_record, placeholder_key, revision_key,
-    role_record, tombstone_key, user_record,
+    AlarmKind, KeyValue, Member, Permission, lease_record, revision_key, role_record,
+    tombstone_key, user_record,
 };
 use super::{Bucket, Entry, FreeContent, Freelist, Image, Inline, Model, Shape};
 
@@ -43,7 +43,7 @@ struct Live {
 #[derive(Debug, Clone)]
 pub struct DatabaseBuilder {
     buckets: Bucket,
-    revision: i64,
+    pub(super) revision: i64,
     live: BTreeMap<Vec<u8>, Live>,
     layout: Layout,
 }
@@ -158,34 +158,11 @@ impl DatabaseBuilder {
         self
     }
 
-    /// A finished compaction: what is neither newest nor above `revision` is gone.
+    /// A delete of all keys in one transaction. Of none: nothing.
     #[must_use]
-    pub fn compact(self, revision: i64) -> Self {
-        let obsolete = self.obsolete(revision);
-        let mut compacted = self.schedule_compaction(revision).record(
-            "meta",
-            "finishedCompactRev",
-            revision_key(revision, 0),
-        );
-        for key in obsolete {
-            compacted = compacted.remove("key", key);
-        }
-        compacted
-    }
-
-    /// A compaction that has not begun to remove anything.
-    #[must_use]
-    pub fn schedule_compaction(self, revision: i64) -> Self {
-        self.record("meta", "scheduledCompactRev", revision_key(revision, 0))
-    }
-
-    /// What a restore with `--bump-revision` and `--mark-compacted` leaves behind.
-    #[must_use]
-    pub fn bump(mut self, by: i64) -> Self {
-        self.revision += by;
-        let revision = self.revision;
-        self.record("key", placeholder_key(revision), [])
-            .schedule_compaction(revision)
+    pub fn delete_all(self) -> Self {
+        let all: Vec<_> = self.live.keys().cloned().map(Change::Delete).collect();
+        self.transaction(all)
     }
 
     /// A lease.
@@ -424,22 +401,5 @@ impl DatabaseBuilder {
             Some(Entry::Bucket(records)) => records,
             _ => panic!("there is no bucket {bucket}"),
         }
-    }
-
-    /// Keys of the records that a compaction removes. A delete at the revision itself stays, as since etcd 3.5.16.
-    fn obsolete(&self, revision: i64) -> Vec<Vec<u8>> {
-        let model = self.model();
-        let changes = &model.buckets[b"key".as_slice()];
-        let main = |key: &[u8]| i64::from_be_bytes(key[..8].try_into().expect("eight bytes"));
-        let mut newest = BTreeMap::new();
-        let mut obsolete = Vec::new();
-        for (key, value) in changes.iter().filter(|(key, _)| main(key) <= revision) {
-            if let Some(older) = newest.insert(super::model::user_key(value), key) {
-                obsolete.push(older.clone());
-            }
-        }
-        let gone = |key: &&&Vec<u8>| key.len() == 18 && main(key) < revision;
-        obsolete.extend(newest.values().filter(gone).map(|key| (*key).clone()));
-        obsolete
     }
 }

@@ -431,7 +431,7 @@ impl Image {
     }
 
     /// Not recursive: some trees are very deep.
-    fn leaves_below(&self, page: Page) -> Vec<Page> {
+    pub(super) fn leaves_below(&self, page: Page) -> Vec<Page> {
         let mut leaves = Vec::new();
         let mut ahead = vec![page];
         while let Some(page) = ahead.pop() {

@@ -19,6 +19,7 @@
 //! ```
 
 mod builder;
+mod compact;
 mod image;
 mod layout;
 mod meta_fields;

@@ -90,6 +90,8 @@ pub struct Binaries {
     pub bulk: PathBuf,
     /// `dump`: prints every key a client can see.
     pub dump: PathBuf,
+    /// `hashkv`: asks a member for its HashKV at many revisions.
+    pub hashkv: PathBuf,
 }
 
 impl Binaries {
@@ -117,6 +119,7 @@ impl Binaries {
             bbolt_copy: tool("bbolt-copy")?,
             bulk: tool("bulk")?,
             dump: tool("dump")?,
+            hashkv: tool("hashkv")?,
         })
     }
 

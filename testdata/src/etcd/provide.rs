@@ -12,13 +12,14 @@ use super::golang::Go;
 use super::{Binaries, Version};
 
 /// The names that one of our Go programs answers to, besides `etcd`.
-const OTHER_NAMES: [&str; 6] = [
+const OTHER_NAMES: [&str; 7] = [
     "etcdctl",
     "etcdutl",
     "bbolt-check",
     "bbolt-copy",
     "bulk",
     "dump",
+    "hashkv",
 ];
 
 /// Makes sure that the executables of a minor are there and up to date, and returns them. Says on the way what takes time.
