@@ -107,18 +107,22 @@ enum When {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
-    let to_output = standard::is_dash(&arguments.file);
+    let file = &arguments.file;
+    let to_output = standard::is_dash(file);
+    let direct = to_output || file.metadata().is_ok_and(|there| !there.is_file());
+    // Before the password is asked for.
+    if direct && arguments.attest.is_some() {
+        return Err(Failure::Usage(
+            "--attest wants a file: what is written to a pipe or a device has left before the members can be asked"
+                .to_owned(),
+        ));
+    }
     let target = if to_output {
         standard::output()?
     } else {
-        Target::from(&arguments.file)
+        Target::from(file)
     };
-    let report_aside = to_output || standard::is_output(&arguments.file);
-    let direct = to_output
-        || arguments
-            .file
-            .metadata()
-            .is_ok_and(|there| !there.is_file());
+    let report_aside = to_output || standard::is_output(file);
     let cluster = arguments.connection.cluster(&arguments.endpoints)?;
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;

@@ -251,6 +251,14 @@ fn what_needs_a_file_says_so() {
         ),
         ("verify .", NOT_A_SNAPSHOT, ". is a directory"),
         ("save socket", USAGE, "socket is a socket"),
+        ("save - --attest", USAGE, "--attest wants a file"),
+        (
+            "save fifo --attest=if-possible",
+            USAGE,
+            "--attest wants a file",
+        ),
+        ("verify - --against a:1", USAGE, "--against wants a file"),
+        ("verify fifo --against a:1", USAGE, "--against wants a file"),
     ] {
         room.run(arguments).code(code).complains(words);
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use etcd_snap::{
     Attest, AttestVerdict, Chunk, Error, ErrorKind, Event, Observer, Phase, SaveOptions,
-    SaveReport, Unproven, VerifyOptions, save, save_chunks, verify,
+    SaveReport, Target, Unproven, VerifyOptions, save, save_chunks, verify,
 };
 use etcd_snap_testdata::fake::{Hash, HashAnswer};
 use tempfile::TempDir;
@@ -280,4 +280,24 @@ async fn the_transfer_is_checked_before_anybody_is_asked() {
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DigestMismatch, "{error}");
     assert_eq!(room.names(), [""; 0]);
+}
+
+/// And nothing is written before anybody notices that.
+#[tokio::test]
+async fn what_leaves_as_it_comes_cannot_be_attested() {
+    let server = running(server(right()));
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    for target in [
+        Target::descriptor("the pipe", writer.try_clone().unwrap()),
+        Target::writer("the writer", writer),
+        Target::from("/dev/null"),
+    ] {
+        let error = save(&client(&server), target, &attesting(Attest::IfPossible))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+    }
+    let mut read = Vec::new();
+    std::io::Read::read_to_end(&mut reader, &mut read).unwrap();
+    assert_eq!(read, b"");
 }
