@@ -57,6 +57,9 @@ impl Snapshot {
         let size_bytes = source.size().map_err(|e| {
             Error::new(ErrorKind::Io, format!("cannot tell the size of {name}")).with_source(e)
         })?;
+        if let Some(error) = sniff::of_another_kind(source.as_ref(), &name) {
+            return Err(error);
+        }
         let metas = match MetaPages::read(source.as_ref(), &name) {
             Ok(metas) => metas,
             Err(e) if e.kind() == ErrorKind::NotASnapshot => {

@@ -8,8 +8,22 @@ const HEAD: usize = 512;
 /// The error for a file that is no bbolt database.
 pub(crate) fn not_a_snapshot(source: &dyn ReadAt, size_bytes: u64, name: &str) -> Error {
     let mut head = [0; HEAD];
-    let n = source.read_at(&mut head, 0).unwrap_or_default();
-    let what = describe(head.get(..n).unwrap_or_default(), size_bytes);
+    error(name, describe(read(source, &mut head), size_bytes))
+}
+
+/// The same for a file that says itself that it is something else, whatever else may be in it: the header of a tar archive
+/// is as long as the smallest page, and the snapshot behind it begins with a meta page.
+pub(crate) fn of_another_kind(source: &dyn ReadAt, name: &str) -> Option<Error> {
+    let mut head = [0; HEAD];
+    Some(error(name, named(read(source, &mut head))?))
+}
+
+fn read<'a>(source: &dyn ReadAt, head: &'a mut [u8; HEAD]) -> &'a [u8] {
+    let n = source.read_at(head, 0).unwrap_or_default();
+    head.get(..n).unwrap_or_default()
+}
+
+fn error(name: &str, what: &'static str) -> Error {
     Error::new(
         ErrorKind::NotASnapshot,
         format!("{name} is not an etcd snapshot: {what}"),
@@ -18,10 +32,27 @@ pub(crate) fn not_a_snapshot(source: &dyn ReadAt, size_bytes: u64, name: &str) -
 }
 
 fn describe(head: &[u8], size_bytes: u64) -> &'static str {
-    let starts = |magic: &[u8]| head.starts_with(magic);
-    if size_bytes == 0 {
+    if let Some(what) = named(head) {
+        what
+    } else if size_bytes == 0 {
         "it is empty"
-    } else if starts(b"PK\x03\x04") {
+    } else if head.iter().all(|byte| *byte == 0) {
+        "it begins with nothing but zero bytes"
+    } else if !head.is_empty()
+        && head
+            .iter()
+            .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..0x7F))
+    {
+        "it is a text file"
+    } else {
+        "it has no meta page where a bbolt database begins"
+    }
+}
+
+/// What the first bytes name.
+fn named(head: &[u8]) -> Option<&'static str> {
+    let starts = |magic: &[u8]| head.starts_with(magic);
+    Some(if starts(b"PK\x03\x04") {
         "it is a zip archive; unpack it first"
     } else if starts(b"\x1f\x8b") {
         "it is compressed with gzip; unpack it first"
@@ -29,7 +60,7 @@ fn describe(head: &[u8], size_bytes: u64) -> &'static str {
         "it is compressed with zstd; unpack it first"
     } else if starts(b"BZh") || starts(b"\xfd7zXZ\0") {
         "it is compressed; unpack it first"
-    } else if head.get(257..262) == Some(b"ustar") {
+    } else if is_tar(head) {
         "it is a tar archive; unpack it first"
     } else if is_wal(head) {
         "it is a segment of a write-ahead log; the database of a member is member/snap/db"
@@ -42,17 +73,14 @@ fn describe(head: &[u8], size_bytes: u64) -> &'static str {
         .any(starts)
     {
         "it looks like JSON"
-    } else if head.iter().all(|byte| *byte == 0) {
-        "it begins with nothing but zero bytes"
-    } else if !head.is_empty()
-        && head
-            .iter()
-            .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..0x7F))
-    {
-        "it is a text file"
     } else {
-        "it has no meta page where a bbolt database begins"
-    }
+        return None;
+    })
+}
+
+/// A file's name comes first, so that no archive begins with a zero byte; every database does.
+fn is_tar(head: &[u8]) -> bool {
+    head.first() != Some(&0) && head.get(257..262) == Some(b"ustar")
 }
 
 /// The first record of every segment carries the running checksum: type 4, in a frame of up to 16 bytes (formats.md 5.5).

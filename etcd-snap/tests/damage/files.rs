@@ -191,6 +191,21 @@ fn a_snapshot_that_does_not_begin_at_the_first_byte_is_refused() {
     }
 }
 
+/// The header of a tar archive is as long as the smallest page, so that the snapshot's first meta page stands where the second of
+/// another database could.
+#[test]
+fn a_snapshot_in_a_tar_archive_is_called_that() {
+    for page_size in [512, 4096] {
+        let mut header = vec![0; 512];
+        header[..9].copy_from_slice(b"backup.db");
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        let file = DatabaseBuilder::new(page_size).put("a", "b").build();
+        let error = open([header, file].concat()).expect_err("an archive");
+        assert_eq!(error.kind(), ErrorKind::NotASnapshot, "{error}");
+        assert!(error.to_string().contains("tar"), "{error}");
+    }
+}
+
 /// Its first and its last page are of two times.
 #[test]
 fn a_raw_copy_that_mixes_two_states_is_told_where_the_pages_differ() {
