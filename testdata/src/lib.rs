@@ -20,6 +20,7 @@ use std::path::PathBuf;
 pub mod bulk;
 pub mod certificates;
 pub mod cluster;
+pub mod corpus;
 pub mod database;
 pub mod etcd;
 pub mod fake;

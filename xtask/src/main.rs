@@ -2,6 +2,7 @@
 
 mod bench;
 mod codegen;
+mod corpus;
 mod database;
 mod demo;
 mod etcd;
@@ -29,6 +30,7 @@ struct Arguments {
 enum Chore {
     Bench(bench::Arguments),
     Codegen(codegen::Arguments),
+    Corpus(corpus::Arguments),
     Database(database::Arguments),
     Demo(demo::Arguments),
     Etcd(etcd::Arguments),
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
         Chore::Bench(arguments) => bench::run(&arguments),
         Chore::Codegen(arguments) => codegen::run(&arguments),
+        Chore::Corpus(arguments) => corpus::run(&arguments),
         Chore::Database(arguments) => database::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),

@@ -64,14 +64,14 @@ const VERSION: u32 = 2;
 const NO_FREELIST: u64 = u64::MAX;
 
 /// FNV-1a with 64 bits, the checksum of a meta page.
-fn fnv1a(bytes: &[u8]) -> u64 {
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01B3)
     })
 }
 
 /// CRC-32C, a bit at a time.
-fn crc32c(before: u32, bytes: &[u8]) -> u32 {
+pub(crate) fn crc32c(before: u32, bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!before, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
             (crc >> 1) ^ (0x82F6_3B78 & (crc & 1).wrapping_neg())
