@@ -54,6 +54,9 @@ mod error;
 pub mod etcd_client;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod fast_status;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hash_kv;
 mod io;
 mod membership;

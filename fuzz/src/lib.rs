@@ -1,24 +1,13 @@
-//! What the targets share.
+//! What the targets do: one module each, and what they share. An ordinary test of etcd-snap takes the same modules to replay the
+//! corpus.
 
-/// The bytes with a right FNV-1a behind each meta page, as far as the first one names a page size (formats.md 1.2):
-/// chance does not find these.
-pub fn with_meta_checksums(bytes: &[u8]) -> Option<Vec<u8>> {
-    let field = bytes.get(24..28)?;
-    let page_size = u32::from_le_bytes(field.try_into().ok()?);
-    let mut repaired = bytes.to_vec();
-    for page in [0, usize::try_from(page_size).ok()?] {
-        let meta = page
-            .checked_add(16)
-            .and_then(|at| repaired.get_mut(at..)?.get_mut(..64));
-        if let Some(meta) = meta {
-            let (covered, checksum) = meta.split_at_mut(56);
-            let fnv = covered
-                .iter()
-                .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                    (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-                });
-            checksum.copy_from_slice(&fnv.to_le_bytes());
-        }
-    }
-    (repaired != bytes).then_some(repaired)
-}
+/// The hand-made databases of the tests, without the servers and certificates that the crate brings along.
+#[path = "../../testdata/src/database/mod.rs"]
+pub mod database;
+pub mod initial_cluster;
+pub mod input;
+pub mod judge;
+pub mod pages;
+pub mod records;
+pub mod restore;
+pub mod snapshot;

@@ -7,6 +7,7 @@ mod database;
 mod demo;
 mod etcd;
 mod fixtures;
+mod fuzz;
 mod protoc;
 mod test;
 
@@ -35,6 +36,7 @@ enum Chore {
     Demo(demo::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
+    Fuzz(fuzz::Arguments),
     Protoc(protoc::Arguments),
     Test(test::Arguments),
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Demo(arguments) => demo::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),
+        Chore::Fuzz(arguments) => fuzz::run(&arguments),
         Chore::Protoc(arguments) => protoc::run(&arguments),
         Chore::Test(arguments) => test::run(&arguments),
     };

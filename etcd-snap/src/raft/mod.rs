@@ -5,6 +5,8 @@
 
 mod frame;
 mod messages;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod repaired;
 pub(crate) mod snap;
 mod store_v2;
 pub(crate) mod wal;

@@ -1,0 +1,180 @@
+//! What must hold of every file, whatever is in it.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use etcd_snap::{
+    DigestCheck, ErrorKind, HashKvOptions, Problem, ProblemCode, ReadAt, Revision, Severity,
+    Snapshot, Status, VerifyOptions, VerifyReport, hash_kv, status, verify,
+};
+
+/// Bytes in memory that count how many of them are read.
+struct Counted {
+    bytes: Vec<u8>,
+    read: Arc<AtomicU64>,
+}
+
+impl ReadAt for Counted {
+    fn size(&self) -> io::Result<u64> {
+        self.bytes.size()
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let n = self.bytes.read_at(buffer, offset)?;
+        self.read.fetch_add(n as u64, Ordering::Relaxed);
+        Ok(n)
+    }
+}
+
+/// Whether nothing in the pages and records is damaged; `None` where the file does not open.
+pub fn look(bytes: &[u8]) -> Option<bool> {
+    let size = bytes.len() as u64;
+    let read = Arc::new(AtomicU64::new(0));
+    let source = Counted {
+        bytes: bytes.to_vec(),
+        read: Arc::clone(&read),
+    };
+    let snapshot = match Snapshot::from_source("fuzz", Arc::new(source)) {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            assert!(!error.to_string().is_empty());
+            assert!(
+                matches!(error.kind(), ErrorKind::NotASnapshot | ErrorKind::Damaged),
+                "{error}"
+            );
+            return None;
+        }
+    };
+    accessors(&snapshot, size);
+    let report = report(&snapshot);
+    // A small multiple of the file, and a floor for the very small ones.
+    let work = read.load(Ordering::Relaxed);
+    assert!(
+        work <= 16 * size + (1 << 20),
+        "{work} bytes read of a file of {size}"
+    );
+    let sound = !report.problems.iter().any(is_damage);
+    let status = numbers(&snapshot, &report, sound);
+    hashes(&snapshot, status.as_ref());
+    Some(sound)
+}
+
+/// Damage that is not in the digest alone.
+fn is_damage(problem: &Problem) -> bool {
+    problem.severity == Severity::Damaged && problem.code != ProblemCode::DigestMismatch
+}
+
+fn accessors(snapshot: &Snapshot, size: u64) {
+    assert_eq!(snapshot.name(), "fuzz");
+    assert_eq!(snapshot.path(), None);
+    assert_eq!(snapshot.size_bytes(), size);
+    let digest = size - snapshot.database_bytes();
+    assert_eq!(digest, if snapshot.digest().is_some() { 32 } else { 0 });
+    assert!(snapshot.page_size_bytes().is_power_of_two());
+    assert!(!format!("{snapshot:?}").is_empty());
+}
+
+/// The report, which every bound leaves with the same verdict, and which survives JSON.
+fn report(snapshot: &Snapshot) -> VerifyReport {
+    let most = |most| {
+        let options = VerifyOptions::default().with_max_problems(most);
+        verify(snapshot, &options).unwrap()
+    };
+    let report = most(100);
+    assert!(report.problems.len() <= 100);
+    let all = report.problems.len() as u64 + report.more_problems;
+    for problem in &report.problems {
+        assert!(!problem.to_string().is_empty());
+        assert!(!problem.message.is_empty());
+        assert!(!problem.code.to_string().is_empty());
+    }
+    let json = serde_json::to_vec(&report).unwrap();
+    let again: VerifyReport = serde_json::from_slice(&json).unwrap();
+    assert_eq!(again, report);
+
+    let one = most(1);
+    assert_eq!(one.is_sound(), report.is_sound());
+    assert_eq!(one.worst(), report.worst());
+    assert_eq!(one.problems.len() as u64 + one.more_problems, all);
+    assert_eq!(one.contents, report.contents);
+
+    let mismatch = matches!(report.digest, DigestCheck::Mismatch { .. });
+    assert!(!mismatch || !report.is_sound());
+    assert_eq!(
+        report.is_sound(),
+        report.worst().is_none_or(|worst| worst < Severity::Damaged)
+    );
+    match (report.clone().into_proven(), report.digest) {
+        (Ok(proof), DigestCheck::Matches { digest }) => {
+            assert!(report.is_sound());
+            assert_eq!((proof.digest, &proof.contents), (digest, &report.contents));
+        }
+        (Ok(_), other) => panic!("proven by {other:?}"),
+        (Err(error), _) if error.kind() == ErrorKind::NoDigest => assert!(report.is_sound()),
+        (Err(error), _) => {
+            assert!(!report.is_sound(), "{error}");
+            assert_eq!(error.kind() == ErrorKind::DigestMismatch, mismatch);
+        }
+    }
+    report
+}
+
+fn numbers(snapshot: &Snapshot, report: &VerifyReport, sound: bool) -> Option<Status> {
+    let status = status(snapshot);
+    assert_eq!(status.is_ok(), sound, "{status:?} beside {report:?}");
+    let status = match status {
+        Ok(status) => status,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::Damaged, "{error}");
+            return None;
+        }
+    };
+    let contents = &report.contents;
+    assert_eq!(status.hash, contents.hash);
+    assert_eq!(status.revision, contents.revision);
+    assert_eq!(status.live_keys, contents.live_keys);
+    assert_eq!(status.total_records, contents.total_records);
+    assert_eq!(status.total_size_bytes, contents.total_size_bytes);
+    assert_eq!(status.storage_version, contents.storage_version);
+    let json = serde_json::to_vec(&status).unwrap();
+    assert_eq!(serde_json::from_slice::<Status>(&json).unwrap(), status);
+    Some(status)
+}
+
+fn hashes(snapshot: &Snapshot, status: Option<&Status>) {
+    let newest = hash_kv(snapshot, &HashKvOptions::default());
+    assert_eq!(newest.is_ok(), status.is_some(), "{newest:?}");
+    let options = |revision| HashKvOptions::default().with_revision(Revision::new(revision));
+    let Ok(newest) = newest else {
+        return;
+    };
+    let json = serde_json::to_vec(&newest).unwrap();
+    assert_eq!(
+        serde_json::from_slice::<etcd_snap::HashKv>(&json).unwrap(),
+        newest
+    );
+    let named = options(newest.revision.get());
+    assert_eq!(hash_kv(snapshot, &named).unwrap(), newest);
+    if let Some(compact) = newest.compact_revision {
+        let named = named.with_compact_revision(compact);
+        assert_eq!(hash_kv(snapshot, &named).unwrap(), newest);
+        let below = options(newest.revision.get())
+            .with_compact_revision(Revision::new(compact.get().saturating_sub(1)));
+        if compact.get() > i64::MIN {
+            let refused = hash_kv(snapshot, &below).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+        }
+    }
+    let all = options(newest.revision.get()).with_compact_revision(newest.revision);
+    assert_eq!(
+        hash_kv(snapshot, &all).unwrap().compact_revision,
+        Some(newest.revision)
+    );
+    for revision in [i64::MIN, -1, 0, 1, 3, i64::MAX] {
+        match hash_kv(snapshot, &options(revision)) {
+            Ok(hash) => assert_eq!(hash.revision.get(), revision),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}"),
+        }
+    }
+}
