@@ -76,13 +76,14 @@ pub(super) struct Largest(Vec<LargeRecord>);
 impl Largest {
     const MOST: usize = 10;
 
-    /// Whether a record of this size is among the largest. Of equals the earlier one is.
+    /// Whether a record of this size may be among the largest. Of equals the earlier one is, and of those of one revision the one
+    /// with the smaller key.
     pub(super) fn takes(&self, size_bytes: u64, revision: Revision) -> bool {
         let least = self.0.last().filter(|_| self.0.len() == Self::MOST);
-        least.is_none_or(|least| (size_bytes, least.revision) > (least.size_bytes, revision))
+        least.is_none_or(|least| (size_bytes, least.revision) >= (least.size_bytes, revision))
     }
 
-    /// Takes a record that is among the largest.
+    /// Takes a record that may be among the largest.
     pub(super) fn insert(&mut self, size_bytes: u64, revision: Revision, key: &[u8]) {
         self.insert_record(LargeRecord {
             size_bytes,
@@ -93,7 +94,9 @@ impl Largest {
 
     fn insert_record(&mut self, record: LargeRecord) {
         let place = self.0.partition_point(|there| {
-            (there.size_bytes, record.revision) > (record.size_bytes, there.revision)
+            let (one, other) = (there, &record);
+            (one.size_bytes, other.revision, &other.key)
+                > (other.size_bytes, one.revision, &one.key)
         });
         self.0.insert(place, record);
         self.0.truncate(Self::MOST);
@@ -115,6 +118,23 @@ impl Largest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Leaves are read in any order, and a transaction may have more than ten records of one size.
+    #[test]
+    fn records_of_one_size_and_revision_are_told_apart_by_their_keys() {
+        let seen = |order: &mut dyn Iterator<Item = u8>| {
+            let mut largest = Largest::default();
+            for n in order {
+                if largest.takes(12, Revision::new(4)) {
+                    largest.insert(12, Revision::new(4), &[b'a' + n]);
+                }
+            }
+            largest.into_vec()
+        };
+        let forward = seen(&mut (0..20));
+        assert_eq!(forward, seen(&mut (0..20).rev()));
+        assert_eq!((&*forward[0].key, &*forward[9].key), ("a", "j"));
+    }
 
     #[test]
     fn the_largest_ten_are_the_same_in_any_order() {
