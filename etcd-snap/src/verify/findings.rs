@@ -4,7 +4,7 @@ use crate::bbolt::MetaPages;
 use crate::verify::DigestCheck;
 use crate::{Digest, Error, ErrorKind, Problem, ProblemCode, Result, Severity, Snapshot};
 
-/// Collects problems: damage before the rest, up to a bound.
+/// Collects problems: the worse before the rest, up to a bound.
 #[derive(Debug)]
 pub(crate) struct Findings {
     max_problems: usize,
@@ -21,7 +21,7 @@ impl Findings {
         }
     }
 
-    /// A full list still takes damage, in the place of something less bad: the verdict must not depend on the bound.
+    /// A full list still takes what is worse than something in it: the verdict must not depend on the bound.
     pub(crate) fn problem(&mut self, problem: Problem) {
         // Even a bound of nothing keeps the one problem that makes the verdict.
         if self.problems.len() < self.max_problems.max(1) {
@@ -29,13 +29,9 @@ impl Findings {
             return;
         }
         self.more_problems = self.more_problems.saturating_add(1);
-        if problem.severity == Severity::Damaged
-            && let Some(lesser) = self
-                .problems
-                .iter_mut()
-                .rev()
-                .find(|listed| listed.severity < Severity::Damaged)
-        {
+        let worse = |listed: &&mut Problem| listed.severity < problem.severity;
+        let listed = self.problems.iter_mut().rev().filter(worse);
+        if let Some(lesser) = listed.min_by_key(|listed| listed.severity) {
             *lesser = problem;
         }
     }
@@ -218,4 +214,36 @@ fn damage_with(
         }
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_list_gives_up_its_least_problem_for_a_worse_one() {
+        let problem =
+            |severity, message: &str| Problem::new(severity, ProblemCode::MetaBucket, message);
+        let all = [
+            problem(Severity::Suspicious, "a"),
+            problem(Severity::Note, "b"),
+            problem(Severity::Note, "c"),
+            problem(Severity::Suspicious, "d"),
+            problem(Severity::Damaged, "e"),
+            problem(Severity::Suspicious, "f"),
+        ];
+        for (most, kept) in [(1, "e"), (2, "ae"), (3, "aed"), (4, "adef"), (6, "abcdef")] {
+            let mut findings = Findings::new(most);
+            all.iter()
+                .cloned()
+                .for_each(|problem| findings.problem(problem));
+            let (problems, more) = findings.into_parts();
+            let mut messages: Vec<_> = problems.iter().map(|p| p.message.as_str()).collect();
+            messages.sort_unstable();
+            let mut kept: Vec<_> = kept.split("").filter(|name| !name.is_empty()).collect();
+            kept.sort_unstable();
+            assert_eq!(messages, kept, "of {most}");
+            assert_eq!(more as usize + messages.len(), all.len());
+        }
+    }
 }
