@@ -5,9 +5,18 @@
     reason = "a target says that something is wrong by panicking"
 )]
 
+use std::sync::Arc;
+
 use crate::membership::{ConfState, Member};
 use crate::raft::{repaired, snap::Snap, wal::FirstSegment};
-use crate::{ErrorKind, NewCluster};
+use crate::{ErrorKind, NewCluster, Snapshot, verify};
+
+/// A snapshot file through the quick look and the walk in the order of the tree, which must agree. Says whether the quick one was
+/// content. For the targets that make snapshots.
+pub fn both_ways(bytes: &[u8]) -> bool {
+    Snapshot::from_source("fuzz", Arc::new(bytes.to_vec()))
+        .is_ok_and(|snapshot| verify::both_ways(&snapshot).unwrap())
+}
 
 /// A segment of a WAL behind a byte: as it is, or a sound one that is changed under right checksums.
 pub fn wal(bytes: &[u8]) {
@@ -94,6 +103,27 @@ mod tests {
             }
         }
         assert!(seeds > 0, "{target} has no seeds");
+    }
+
+    /// Every committed snapshot, sound and damaged.
+    #[test]
+    fn the_quick_look_and_the_walk_agree() {
+        let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata");
+        let mut content = 0;
+        let mut folders = ["damaged", "sound", "snapshots", "crashes/snapshot"]
+            .map(|name| testdata.join(name))
+            .to_vec();
+        folders.push(testdata.join("../fuzz/corpus/snapshot"));
+        for folder in folders {
+            let Ok(files) = std::fs::read_dir(folder) else {
+                continue;
+            };
+            for file in files {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                content += usize::from(super::both_ways(&bytes));
+            }
+        }
+        assert!(content > 10, "the quick look likes {content} files only");
     }
 
     #[test]

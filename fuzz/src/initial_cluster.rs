@@ -16,10 +16,10 @@ pub fn run(bytes: &[u8]) {
     let mut line = || lines.next().unwrap_or_default();
     let (initial_cluster, token, advertised) = (line(), line(), line());
 
-    if let Ok(url) = PeerUrl::parse(advertised) {
-        if reads_back(&url) {
-            assert_eq!(PeerUrl::parse(url.as_str()).unwrap(), url);
-        }
+    if let Ok(url) = PeerUrl::parse(advertised)
+        && reads_back(&url)
+    {
+        assert_eq!(PeerUrl::parse(url.as_str()).unwrap(), url);
     }
     let advertised = PeerUrls::parse(advertised);
     let cluster = match NewCluster::parse(initial_cluster, token) {

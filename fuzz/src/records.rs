@@ -1,7 +1,7 @@
 //! Records of the `key` bucket, as raw bytes or with chosen fields, in a database that is sound otherwise. What is found is held
 //! against a judge that decodes them with prost, knows nothing of pages, and was written from formats.md 2 alone.
 //!
-//! Input: record after record, each a key and a value; in the end one more record for another bucket.
+//! Input: how many records a page takes and where the store is compacted; then record after record, each a key and a value; in the end one more record for another bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,6 +44,9 @@ const OTHER_BUCKETS: [&str; 9] = [
 
 pub fn run(bytes: &[u8]) {
     let mut input = Input::new(bytes);
+    // Without any branch nobody reads the leaves in the order of the file.
+    let elements = [2, 3, usize::MAX][input.below(3)];
+    let compaction = i64::from(input.byte() % 16);
     let mut records = BTreeMap::new();
     let mut near = 2;
     for _ in 0..input.below(20) {
@@ -55,7 +58,20 @@ pub fn run(bytes: &[u8]) {
             records.insert(key, value(&mut input, near));
         }
     }
-    let sound = DatabaseBuilder::new(512).lease(1, 60).lease(2, 60);
+    let sound = DatabaseBuilder::new(512)
+        .lease(1, 60)
+        .lease(2, 60)
+        .elements_per_page(elements)
+        .scattered(7);
+    let sound = match compaction {
+        0 => sound,
+        1..4 => sound.schedule_compaction(compaction),
+        _ => sound.schedule_compaction(compaction).record(
+            "meta",
+            "finishedCompactRev",
+            revision_key(compaction, 0),
+        ),
+    };
     let builder = records.iter().fold(sound, |builder, (key, value)| {
         builder.record("key", key.as_slice(), value.as_slice())
     });

@@ -16,9 +16,8 @@ use crate::workspace;
 
 /// Give random bytes to everything that reads untrusted ones
 ///
-/// Runs each fuzz target in turn, with libFuzzer; gets cargo-fuzz where it is missing. With a nightly toolchain the address sanitizer
-/// watches as well. What is learned on the way stays in target/fuzz-corpus, so that the next run begins there. Fails where a
-/// target finds something.
+/// Runs each fuzz target in turn, with libFuzzer; gets cargo-fuzz where it is missing. What is learned on the way stays in
+/// target/fuzz-corpus, so that the next run begins there. Fails where a target finds something.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Only these targets
@@ -27,8 +26,12 @@ pub(crate) struct Arguments {
     /// How long each target runs
     #[arg(long, value_name = "NUMBER", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
+    /// Let the address sanitizer watch, which takes a nightly toolchain and ten times as long; the code that is tested has no
+    /// `unsafe` in it, but some that it builds on has
+    #[arg(long)]
+    sanitizer: bool,
     /// Make the seeds anew that come from real servers, instead of fuzzing
-    #[arg(long, conflicts_with_all = ["targets", "minutes"])]
+    #[arg(long, conflicts_with_all = ["targets", "minutes", "sanitizer"])]
     make_seeds: bool,
 }
 
@@ -62,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &arguments.targets
     };
     provide()?;
-    let fuzzer = Fuzzer::choose();
+    let fuzzer = Fuzzer::choose(arguments.sanitizer)?;
     succeed(fuzzer.command("build", &[]).stdout(Stdio::null()))
         .context("the targets do not build")?;
 
@@ -103,40 +106,39 @@ fn provide() -> Result<()> {
     Ok(())
 }
 
-/// The toolchain, and what it can watch.
+/// The toolchain, and what it watches.
 struct Fuzzer {
-    nightly: bool,
+    toolchain: &'static str,
+    sanitizer: &'static str,
 }
 
 impl Fuzzer {
-    fn choose() -> Self {
+    /// Nightly where it is there. Stable does as well, without a sanitizer.
+    fn choose(sanitizer: bool) -> Result<Self> {
         let nightly = Command::new("rustup")
             .args(["run", "nightly", "rustc", "--version"])
             .output()
             .is_ok_and(|output| output.status.success());
-        if !nightly {
-            eprintln!(
-                "no nightly toolchain is here, so the address sanitizer does not watch and coverage is not measured; \
-                 to get one: rustup toolchain install nightly"
-            );
-        }
-        Self { nightly }
+        ensure!(
+            nightly || !sanitizer,
+            "the sanitizer is for nightly only; type: rustup toolchain install nightly"
+        );
+        Ok(Self {
+            toolchain: if nightly { "nightly" } else { "stable" },
+            sanitizer: if sanitizer { "address" } else { "none" },
+        })
     }
 
     /// `cargo fuzz` with one of its commands. The variables of the cargo that runs us would choose its toolchain.
     fn command(&self, what: &str, more: &[&str]) -> Command {
         let mut command = Command::new("rustup");
-        let toolchain = if self.nightly { "nightly" } else { "stable" };
         command
-            .args(["run", toolchain, "cargo", "fuzz", what])
+            .args(["run", self.toolchain, "cargo", "fuzz", what])
+            .args(["--sanitizer", self.sanitizer])
+            .args(more)
             .current_dir(workspace())
             .env_remove("CARGO")
             .env_remove("RUSTUP_TOOLCHAIN");
-        if !self.nightly {
-            // Sanitizers are for nightly only.
-            command.args(["-s", "none"]);
-        }
-        command.args(more);
         command
     }
 
@@ -247,8 +249,8 @@ fn report_findings(runs: &[Run]) -> Result<()> {
             let target = &run.target;
             eprintln!(
                 "\n{target} found something: {file}\n\
-                 again:   cargo fuzz run {target} {file}\n\
-                 smaller: cargo fuzz tmin {target} {file}\n\
+                 again:   cargo +nightly fuzz run -s none {target} {file}\n\
+                 smaller: cargo +nightly fuzz tmin -s none {target} {file}\n\
                  Then put it into testdata/crashes/{target}/ under a name that says what it is; `cargo test` replays it \
                  from there, and fails until the code is mended.",
                 file = file.display()

@@ -192,3 +192,22 @@ fn hash(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
     )?;
     Ok(Digest::new(hasher.finalize().into()))
 }
+
+/// Looks in both ways, for the fuzz targets and the tests: where the quick one is content, the walk in the order of the tree finds
+/// no damage either, and counts the same. Says whether the quick one was.
+#[cfg(any(fuzzing, test))]
+pub(crate) fn both_ways(snapshot: &Snapshot) -> Result<bool> {
+    const MOST: usize = 1000;
+    let wants = Wants::default();
+    let mut quick = Findings::new(MOST);
+    let looked = match fast::look(snapshot, wants, &mut quick, &Silent)? {
+        Fast::Sound(looked) => looked,
+        Fast::LookCloser { .. } => return Ok(false),
+    };
+    let mut close = Findings::new(MOST);
+    let closer = look_closer(snapshot, wants, &mut close, &Silent)?;
+    assert!(close.worst() < Some(Severity::Damaged), "{close:?}");
+    assert_eq!(quick.into_parts(), close.into_parts());
+    assert_eq!(looked.contents, closer.contents);
+    Ok(true)
+}
