@@ -269,13 +269,16 @@ impl<'a> Walk<'a, '_> {
         frame: &mut Frame<'a>,
         index: u16,
     ) -> Result<(BranchElement, Vec<u8>), PageError> {
-        let element = frame.view.branch_element(index)?;
+        let element = frame
+            .view
+            .branch_element(index)
+            .inspect_err(|_| frame.lose_place())?;
         if let Err(e) = frame.claim(index, element.size()) {
             frame.next = frame.view.count();
             return Err(e);
         }
         let (start, end) = element.extent();
-        if let Some(problem) = frame.overlap(index, start, end) {
+        if let Some(problem) = frame.misplaced(index, start, end) {
             self.problem(problem);
         }
         let key = frame.view.branch_key(&element)?.to_vec();
@@ -303,10 +306,13 @@ impl<'a> Walk<'a, '_> {
         index: u16,
         nesting: usize,
     ) -> Result<(), PageError> {
-        let element = frame.view.leaf_element(index)?;
+        let element = frame
+            .view
+            .leaf_element(index)
+            .inspect_err(|_| frame.lose_place())?;
         frame.claim(index, element.size())?;
         let (start, end) = element.extent();
-        if let Some(problem) = frame.overlap(index, start, end) {
+        if let Some(problem) = frame.misplaced(index, start, end) {
             self.problem(problem);
         }
         let key = frame.view.leaf_key(&element)?.to_vec();

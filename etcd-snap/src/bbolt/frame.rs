@@ -1,5 +1,6 @@
 //! A page on the way of the walk, with what bounds it and what its elements have claimed so far.
 
+use super::page::element_at;
 use super::pages::PageError;
 use super::view::PageView;
 use crate::problem::{Problem, ProblemCode};
@@ -17,15 +18,16 @@ pub(super) struct Frame<'a> {
     /// Bytes of the page that the elements so far have claimed. Honest elements do not overlap, so that the work for a
     /// page stays within its size.
     pub(super) claimed: u64,
-    /// Where the keys and values of the elements so far end.
+    /// Where the keys and values of the elements so far end, and the next has to begin.
     pub(super) bodies_end: u64,
-    /// An element began before that, which has been said.
-    pub(super) overlapping: bool,
+    /// It is not known where the next has to begin, or that one did not has been said.
+    pub(super) lost: bool,
     pub(super) inline: bool,
 }
 
 impl<'a> Frame<'a> {
     pub(super) fn new(view: PageView<'a>) -> Self {
+        let bodies_start = element_at(view.count());
         Self {
             view,
             next: 0,
@@ -33,8 +35,8 @@ impl<'a> Frame<'a> {
             bound: None,
             greatest: None,
             claimed: 0,
-            bodies_end: 0,
-            overlapping: false,
+            bodies_end: bodies_start,
+            lost: false,
             inline: false,
         }
     }
@@ -49,16 +51,36 @@ impl<'a> Frame<'a> {
         Err(self.view.damaged(ProblemCode::Element, message).into())
     }
 
-    /// bbolt writes keys and values in the order of their elements (`WriteInodeToPage`), so one that begins before the end of
-    /// the one before has a wrong position or size, or that one has. Said once a page: one wrong size can make many of them.
-    pub(super) fn overlap(&mut self, index: u16, start: u64, end: u64) -> Option<Problem> {
-        let first = start < self.bodies_end && !self.overlapping;
-        self.overlapping |= first;
-        self.bodies_end = self.bodies_end.max(end);
-        first.then(|| {
-            let message = format!("element {index} begins before the one in front of it ends");
+    /// bbolt writes keys and values one behind the other, in the order of their elements and directly behind the last of these
+    /// (`WriteInodeToPage`). So one that begins elsewhere has a wrong position or size, or the one before has; or elements were
+    /// forgotten. Said once a page: one wrong size can make many of them.
+    pub(super) fn misplaced(&mut self, index: u16, start: u64, end: u64) -> Option<Problem> {
+        let expected = self.bodies_end;
+        self.bodies_end = expected.max(end);
+        if start == expected || self.lost {
+            return None;
+        }
+        self.lost = true;
+        let gap = start.saturating_sub(expected);
+        let message = if start < expected {
+            format!("element {index} begins before the one in front of it ends")
+        } else if index == 0 {
+            format!(
+                "{gap} bytes behind the last element are nobody's: the page has forgotten elements"
+            )
+        } else {
+            format!(
+                "{gap} bytes before element {index} are nobody's: it or the one in front of it has a wrong size"
+            )
+        };
+        Some(
             Problem::damaged(ProblemCode::Element, message)
-                .at(self.view.id(), self.view.element_offset(index))
-        })
+                .at(self.view.id(), self.view.element_offset(index)),
+        )
+    }
+
+    /// An element says nothing of where the next one has to begin.
+    pub(super) fn lose_place(&mut self) {
+        self.lost = true;
     }
 }

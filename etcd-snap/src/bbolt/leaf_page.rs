@@ -48,7 +48,7 @@ impl<'p> LeafPage<'p> {
         self.bytes.get(range)
     }
 
-    /// Every record; `None` for one that is a bucket, reaches out of the page, or shares bytes with others.
+    /// Every record; `None` for one that is a bucket, reaches out of the page, or does not begin where the one before ends.
     pub(crate) fn records(&self) -> impl Iterator<Item = Option<LeafRecord<'p>>> + use<'p> {
         const ELEMENT: usize = 16;
         let bytes = self.bytes;
@@ -68,7 +68,7 @@ impl<'p> LeafPage<'p> {
             let start = element_at.checked_add(position as usize)?;
             let value_at = start.checked_add(key_len as usize)?;
             let end = value_at.checked_add(value_len as usize)?;
-            if start < bodies_end {
+            if start != bodies_end {
                 return None;
             }
             let record = LeafRecord {

@@ -83,7 +83,7 @@ impl<'a> LonePage<'a> {
     }
 
     fn leaf(&self) -> Judgement {
-        let mut order = Order::default();
+        let mut order = Order::of(self.header.count);
         for (index, mut fields) in self.elements()? {
             let mut field = |name| fields.u32_le(name).unwrap_or_default();
             let (flags, sizes) = (field("flags"), [(); 3].map(|()| field("position or size")));
@@ -161,7 +161,7 @@ impl<'a> LonePage<'a> {
         if self.header.count == 0 {
             return Err(self.damaged(ProblemCode::Element, "a branch page without children"));
         }
-        let mut order = Order::default();
+        let mut order = Order::of(self.header.count);
         for (index, mut fields) in self.elements()? {
             let position = fields.u32_le("position").unwrap_or_default();
             let key_len = fields.u32_le("key size").unwrap_or_default();
@@ -224,10 +224,11 @@ impl<'a> LonePage<'a> {
             .map_err(|what| self.element(index, &what))
     }
 
-    /// bbolt writes keys and values in the order of their elements, and keys ascend.
+    /// bbolt writes keys and values one behind the other, in the order of their elements, and keys ascend.
     fn follow(&self, order: &mut Order<'a>, index: u16, body: Body) -> Judgement {
-        if body.key_at < order.bodies_end {
-            return Err(self.element(index, "begins before the one in front of it ends"));
+        if body.key_at != order.bodies_end {
+            let what = "does not begin where the one in front of it ends";
+            return Err(self.element(index, what));
         }
         order.bodies_end = body.end;
         let len = usize::try_from(body.value_at.saturating_sub(body.key_at)).unwrap_or(usize::MAX);
@@ -285,9 +286,18 @@ impl<'a> LonePage<'a> {
 }
 
 /// How far the elements of a page have come.
-#[derive(Default)]
 struct Order<'a> {
     /// The last key that was in sight.
     key: Option<&'a [u8]>,
     bodies_end: u64,
+}
+
+impl Order<'_> {
+    /// Of so many elements: the first body begins behind the array of them.
+    fn of(count: u16) -> Self {
+        Self {
+            key: None,
+            bodies_end: element_at(count),
+        }
+    }
 }

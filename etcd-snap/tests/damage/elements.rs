@@ -139,6 +139,27 @@ fn an_element_that_reaches_into_the_next_is_found() {
     image.found().within(ProblemCode::Element, &image, page);
 }
 
+/// bbolt leaves no byte between what its elements own. Only that gives away a record that its page has forgotten.
+#[test]
+fn a_page_that_has_forgotten_its_last_element_is_found() {
+    for n in 0..2 {
+        let mut image = tall();
+        let (_, page, _) = places(&image)[n];
+        let fewer = image.count(page) - 1;
+        image.set_count(page, fewer as u16);
+        image
+            .found()
+            .only(ProblemCode::Element)
+            .within(ProblemCode::Element, &image, page);
+    }
+    let mut image = wide();
+    let last = image.last(image.bucket_root("meta"));
+    let count = last.index as u16;
+    let page = last.page;
+    image.set_count(page, count);
+    image.found().in_bucket(ProblemCode::Element, "meta");
+}
+
 #[test]
 fn elements_with_one_body_are_found() {
     let mut image = tall();

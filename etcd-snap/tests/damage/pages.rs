@@ -297,6 +297,6 @@ fn pages_that_nothing_leads_to_are_found_where_the_freelist_is_kept() {
     image.set_count(branch, count - 1);
     image
         .found()
-        .only(ProblemCode::PageUnreachable)
-        .on(ProblemCode::PageUnreachable, lost);
+        .on(ProblemCode::PageUnreachable, lost)
+        .has(ProblemCode::Element);
 }

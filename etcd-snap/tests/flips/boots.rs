@@ -8,6 +8,7 @@ use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::{golden, sample};
 
 use crate::counts::Counts;
+use crate::regions::Region;
 use crate::{BITS, Subject, full, is_found, kubernetes};
 
 /// What a client sees of a server that started from the file, restored by etcd's own tool.
@@ -31,7 +32,7 @@ fn keys(version: Version, snapshot: &Path, auth: bool) -> Result<Vec<String>> {
 fn whatever_a_server_stumbles_over_is_found() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("flipped.db");
-    // Those of a file that are tried, in every run others.
+    // Servers a file, and bits among which there are enough.
     let (of_each, every) = if full() { (80, BITS) } else { (1, 60) };
     let mut subjects: Vec<_> = [Version::V3_4, Version::V3_6]
         .map(|version| (version, golden::snapshot(version), true))
@@ -47,7 +48,7 @@ fn whatever_a_server_stumbles_over_is_found() -> Result<()> {
         let before = keys(version, &snapshot, auth).context("before anything was flipped")?;
         let mut counts = Counts::new();
         let mut started = 0;
-        // Free pages first come to nobody's mind, and are most of many files: a few of them will do.
+        // Of values and free pages, which most of a file is, a few will do.
         let bits = sample(subject.bits.iter().copied(), every);
         let (exempt, rest): (Vec<_>, Vec<_>) = bits
             .into_iter()
@@ -60,20 +61,23 @@ fn whatever_a_server_stumbles_over_is_found() -> Result<()> {
             if is_found(&file)? || started == of_each {
                 continue;
             }
+            let newer: Vec<_> = version.and_newer().collect();
+            let newer = newer[started % newer.len()];
             started += 1;
             let region = subject.region(bit);
             std::fs::write(&path, &file)?;
-            let newer = sample(version.and_newer(), 1)[0];
             counts.add(region, "started");
             match keys(newer, &path, auth) {
                 Ok(after) if after == before => counts.add(region, "same keys"),
+                // A tag that became one of a field that no etcd has yet is decoded by all, and takes its field along.
                 Ok(_) => {
                     counts.add(region, "other keys");
                     ensure!(
-                        region.is_exempt(),
+                        region.is_exempt() || region == Region::RecordField,
                         "{}: not found, and {newer} sees other keys",
                         subject.what(bit)
                     );
+                    println!("{newer} sees other keys: {}", subject.what(bit));
                 }
                 Err(error) => {
                     counts.add(region, "stumbled");

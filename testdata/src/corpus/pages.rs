@@ -309,6 +309,24 @@ fn extents() -> Vec<Specimen> {
             },
         ),
         place(
+            "page-count-too-small",
+            "The last leaf of key has forgotten its last record: bytes that no element owns are all that is left of it.",
+            |image| {
+                let leaf = *image.leaves("key").last().expect("leaves");
+                let fewer = image.count(leaf) - 1;
+                image.set_count(leaf, fewer as u16);
+            },
+        ),
+        place(
+            "page-branch-count-too-small",
+            "A branch has forgotten its last child, which counts as a free page where no freelist is kept.",
+            |image| {
+                let branch = branch(image);
+                let fewer = image.count(branch) - 1;
+                image.set_count(branch, fewer as u16);
+            },
+        ),
+        place(
             "page-branch-count-too-large",
             "A branch claims more elements than fit in it.",
             |image| {
