@@ -1,6 +1,6 @@
 //! A page on the way of the walk, with what bounds it and what its elements have claimed so far.
 
-use super::page::element_at;
+use super::page::{ELEMENT_LEN, element_at};
 use super::pages::PageError;
 use super::view::PageView;
 use crate::problem::{Problem, ProblemCode};
@@ -64,13 +64,13 @@ impl<'a> Frame<'a> {
         let gap = start.saturating_sub(expected);
         let message = if start < expected {
             format!("element {index} begins before the one in front of it ends")
-        } else if index == 0 {
+        } else if index == 0 && gap.is_multiple_of(ELEMENT_LEN) {
             format!(
                 "{gap} bytes behind the last element are nobody's: the page has forgotten elements"
             )
         } else {
             format!(
-                "{gap} bytes before element {index} are nobody's: it or the one in front of it has a wrong size"
+                "{gap} bytes before the body of element {index} are nobody's: a position or a size is wrong"
             )
         };
         Some(
