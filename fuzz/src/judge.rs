@@ -56,7 +56,7 @@ pub fn look(bytes: &[u8]) -> Option<bool> {
     );
     let sound = !report.problems.iter().any(is_damage);
     #[cfg(fuzzing)]
-    etcd_snap::fuzzing::both_ways(bytes);
+    etcd_snap::fuzzing::all_ways(bytes);
     let status = numbers(&snapshot, &report, sound);
     let newest = hash_kv(&snapshot, &HashKvOptions::default());
     assert_eq!(newest.is_ok(), status.is_some(), "{newest:?}");

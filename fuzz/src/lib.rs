@@ -2,6 +2,7 @@
 //! corpus.
 
 /// The hand-made databases of the tests, without the servers and certificates that the crate brings along.
+#[allow(unused_imports, reason = "other rooms of that crate use them")]
 #[path = "../../testdata/src/database/mod.rs"]
 pub mod database;
 pub mod initial_cluster;

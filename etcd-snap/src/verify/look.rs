@@ -193,21 +193,30 @@ fn hash(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
     Ok(Digest::new(hasher.finalize().into()))
 }
 
-/// Looks in both ways, for the fuzz targets and the tests: where the quick one is content, the walk in the order of the tree finds
-/// no damage either, and counts the same. Says whether the quick one was.
+/// Looks in all ways, for the fuzz targets and the tests: where a hopeful one is content, the walk that takes nothing for granted
+/// finds no damage either, and counts the same. Says how many were content.
 #[cfg(any(fuzzing, test))]
-pub(crate) fn both_ways(snapshot: &Snapshot) -> Result<bool> {
+pub(crate) fn all_ways(snapshot: &Snapshot) -> Result<usize> {
     const MOST: usize = 1000;
-    let wants = Wants::default();
-    let mut quick = Findings::new(MOST);
-    let looked = match fast::look(snapshot, wants, &mut quick, &Silent)? {
-        Fast::Sound(looked) => looked,
-        Fast::LookCloser { .. } => return Ok(false),
+    let progress: Progress<'_> = &|_, _| Ok(());
+    let (wants, asked) = (Wants::default(), Asked::default());
+    let [mut fast, mut large, mut close] = [(); 3].map(|()| Findings::new(MOST));
+    let walked = walk(snapshot, asked, &mut close, progress)?;
+    let damaged = close.worst() == Some(Severity::Damaged);
+    let close = close.into_parts();
+    let in_file_order = match fast::look(snapshot, wants, &mut fast, &Silent)? {
+        Fast::Sound(looked) => Some(*looked),
+        Fast::TooLarge | Fast::LookCloser { .. } => None,
     };
-    let mut close = Findings::new(MOST);
-    let closer = look_closer(snapshot, wants, &mut close, &Silent)?;
-    assert!(close.worst() < Some(Severity::Damaged), "{close:?}");
-    assert_eq!(quick.into_parts(), close.into_parts());
-    assert_eq!(looked.contents, closer.contents);
-    Ok(true)
+    let in_tree_order = large::look(snapshot, asked, &mut large, progress)?;
+    let mut content = 0_usize;
+    for (looked, findings) in [(in_file_order, fast), (in_tree_order, large)] {
+        if let Some(looked) = looked {
+            assert!(!damaged, "{close:?}");
+            assert_eq!(findings.into_parts(), close);
+            assert_eq!(looked.contents, walked.contents);
+            content = content.saturating_add(1);
+        }
+    }
+    Ok(content)
 }

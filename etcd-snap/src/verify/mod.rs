@@ -36,7 +36,7 @@ pub use contents::{BucketContents, Contents, LargeRecord};
 pub(crate) use entries::Entries;
 pub(crate) use findings::{Findings, examine_metas};
 #[cfg(any(fuzzing, test))]
-pub(crate) use look::both_ways;
+pub(crate) use look::all_ways;
 pub(crate) use look::{Wants, look};
 #[cfg(feature = "stream")]
 pub(crate) use passing::PassingCheck;
