@@ -204,7 +204,7 @@ pub(crate) fn all_ways(snapshot: &Snapshot) -> Result<usize> {
     let walked = walk(snapshot, asked, &mut close, progress)?;
     let damaged = close.worst() == Some(Severity::Damaged);
     let close = close.into_parts();
-    let in_file_order = match fast::look(snapshot, wants, &mut fast, &Silent)? {
+    let in_file_order = match fast::look(snapshot, wants, &mut fast, &crate::Silent)? {
         Fast::Sound(looked) => Some(*looked),
         Fast::TooLarge | Fast::LookCloser { .. } => None,
     };
