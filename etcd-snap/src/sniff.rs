@@ -3,7 +3,8 @@
 use crate::io::ReadAt;
 use crate::{Error, ErrorKind};
 
-const HEAD: usize = 512;
+/// What is looked at.
+pub(crate) const HEAD: usize = 512;
 
 /// The error for a file that is no bbolt database.
 pub(crate) fn not_a_snapshot(source: &dyn ReadAt, size_bytes: u64, name: &str) -> Error {

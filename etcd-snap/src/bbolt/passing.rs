@@ -72,7 +72,7 @@ impl Passing {
     /// Takes the next bytes, as many as there are.
     ///
     /// # Errors
-    /// There are no meta pages where they may stand: `NotASnapshot`, saying what it is instead, or `Damaged`.
+    /// There are no meta pages where they may stand: `NotASnapshot` or `Damaged`.
     pub(crate) fn take(
         &mut self,
         mut bytes: &[u8],

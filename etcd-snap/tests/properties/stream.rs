@@ -194,3 +194,39 @@ fn what_is_left_of_a_large_page_is_no_damage() {
     assert_eq!(report.problems.len(), 1, "{report:?}");
     assert_eq!(report.problems[0].code, ProblemCode::PageKind);
 }
+
+/// Files that were damaged on purpose, and sound ones that look odd: what a stream calls damaged, the walk does too.
+#[test]
+fn nothing_is_damaged_in_a_stream_that_is_sound_in_a_file() {
+    let mut found = 0;
+    for folder in ["damaged", "sound"] {
+        let folder = etcd_snap_testdata::folder().join(folder);
+        for entry in folder.read_dir().expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "db") {
+                continue;
+            }
+            let file = std::fs::read(&path).expect("a committed file");
+            let name = path.display();
+            let snapshot = Snapshot::from_source("it", Arc::new(file.clone()));
+            let (snapshot, report) = match (snapshot, streamed(&file, &[4096])) {
+                (Ok(snapshot), Ok(report)) => (snapshot, report),
+                (Err(one), Err(other)) => {
+                    assert_eq!(one.kind(), other.kind(), "{name}");
+                    continue;
+                }
+                (one, other) => panic!("{name}: {one:?} {other:?}"),
+            };
+            let whole = verify(&snapshot, &VerifyOptions::default()).expect("can be looked at");
+            assert!(
+                report.is_sound() || !whole.is_sound(),
+                "{name}: {:?}",
+                report.problems
+            );
+            assert_eq!(report.digest, whole.digest, "{name}");
+            found += usize::from(!report.is_sound());
+        }
+    }
+    println!("{found} files are found damaged as they pass");
+    assert!(found > 40, "{found}");
+}
