@@ -20,14 +20,14 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 use crate::databases;
 
 /// One restore: of which database, to which members, how far ahead.
-struct Case {
-    builder: DatabaseBuilder,
+pub(crate) struct Case {
+    pub(crate) builder: DatabaseBuilder,
     members: usize,
     bump: Option<u64>,
 }
 
 impl Case {
-    fn drawn(seed: u64) -> Result<Self> {
+    pub(crate) fn drawn(seed: u64) -> Result<Self> {
         let mut runner = TestRunner::new(Config {
             rng_seed: RngSeed::Fixed(seed),
             failure_persistence: None,
@@ -42,6 +42,25 @@ impl Case {
             members: 1 + random.below(5),
             bump: [None, Some(1), Some(1_000_000_000)][random.below(3)],
         })
+    }
+
+    /// Nobody but this writer keeps a bucket of megabytes inline, and the edit does not read such ones.
+    fn with_honest_inline_buckets(mut self) -> Self {
+        self.builder = self.builder.inline(Inline::AsBbolt);
+        self
+    }
+
+    /// Alarms keep a server from answering, and a restore keeps alarms. And bbolt reads branches of one child and passes them
+    /// in its check, but gives up when it has to merge one with its siblings, of which it makes sure that there are some.
+    pub(crate) fn bootable(self) -> Self {
+        let mut case = self.with_honest_inline_buckets();
+        case.builder = case
+            .builder
+            .taller(0)
+            .bucket("alarm")
+            .remove_bucket("alarm")
+            .bucket("alarm");
+        case
     }
 
     fn cluster(&self) -> Result<NewCluster> {
@@ -95,7 +114,10 @@ impl Case {
         }
         if let Some(by) = self.bump {
             // The builder bumps from the revision that a server has, which is 1 in an empty store and not 0.
-            let last = builder.model().revision().max(compacted(&builder.model()));
+            let last = builder
+                .model()
+                .revision()
+                .max(builder.model().compact_revision());
             let ahead = last + by as i64 - builder.revision();
             builder = builder.bump(ahead);
         }
@@ -143,16 +165,6 @@ impl Case {
     }
 }
 
-/// The revision of the newest compaction, finished or not. It can be above that of the last record, which it took away.
-fn compacted(model: &Model) -> i64 {
-    ["finishedCompactRev", "scheduledCompactRev"]
-        .into_iter()
-        .filter_map(|name| model.value("meta", name.as_bytes())?.first_chunk().copied())
-        .map(i64::from_be_bytes)
-        .max()
-        .unwrap_or_default()
-}
-
 /// What the usual random databases seldom have, and the edit has to find its way through.
 fn varied(builder: DatabaseBuilder, random: &mut Random) -> DatabaseBuilder {
     let builder = match random.below(6) {
@@ -192,17 +204,11 @@ fn varied(builder: DatabaseBuilder, random: &mut Random) -> DatabaseBuilder {
     }
 }
 
-/// Nobody but this writer keeps a bucket of megabytes inline, and the edit does not read such ones.
-fn with_honest_inline_buckets(mut case: Case) -> Case {
-    case.builder = case.builder.inline(Inline::AsBbolt);
-    case
-}
-
 fn restored(seed: u64, folder: &Path) -> Result<PathBuf> {
     let mut case = Case::drawn(seed)?;
     let result = match case.restore(folder) {
         Err(e) if is_unsupported(&e) => {
-            case = with_honest_inline_buckets(case);
+            case = case.with_honest_inline_buckets();
             case.restore(folder)
         }
         result => result,
@@ -237,22 +243,10 @@ fn what_a_restore_makes_of_random_databases_is_the_models_and_passes_bbolts_chec
     Ok(())
 }
 
-/// Alarms keep a server from answering, and a restore keeps alarms. And bbolt reads branches of one child and passes them in
-/// its check, but gives up when it has to merge one with its siblings, of which it makes sure that there are some.
-fn bootable(builder: DatabaseBuilder) -> DatabaseBuilder {
-    builder
-        .taller(0)
-        .bucket("alarm")
-        .remove_bucket("alarm")
-        .bucket("alarm")
-}
-
 fn boots(seed: u64, version: Version) -> Result<()> {
-    let case = with_honest_inline_buckets(Case::drawn(seed)?);
     let case = Case {
-        builder: bootable(case.builder),
         members: 1 + 2 * (seed as usize % 2),
-        ..case
+        ..Case::drawn(seed)?.bootable()
     };
     let plan = RealCluster::builder(version)
         .members(case.members)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -21,23 +22,21 @@ type hashAnswer struct {
 	Refused         string `json:"refused"`
 }
 
-// HashKV asks one member for its HashKV at each of many revisions: on one connection, which etcdctl makes anew for each. It
-// prints one JSON object a line: what was asked, and the answer or the words in which it was refused.
+// HashKV asks one member for its HashKV at each of the revisions that are its arguments: on one connection, which etcdctl makes
+// anew for each. It prints one JSON object a line: what was asked, and the answer or the words in which it was refused.
 func HashKV(args []string) int {
 	flags := flag.NewFlagSet("hashkv", flag.ExitOnError)
 	var where connection
 	where.register(flags)
-	from := flags.Int64("from", 0, "the first revision")
-	to := flags.Int64("to", 0, "the last revision")
 	flags.Parse(args)
-	if err := hashKV(where, *from, *to); err != nil {
+	if err := hashKV(where, flags.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "hashkv:", err)
 		return 1
 	}
 	return 0
 }
 
-func hashKV(where connection, from, to int64) error {
+func hashKV(where connection, revisions []string) error {
 	client, err := where.open()
 	if err != nil {
 		return err
@@ -47,7 +46,11 @@ func hashKV(where connection, from, to int64) error {
 	out := json.NewEncoder(os.Stdout)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	for asked := from; asked <= to; asked++ {
+	for _, revision := range revisions {
+		asked, err := strconv.ParseInt(revision, 10, 64)
+		if err != nil {
+			return err
+		}
 		answer, err := member.HashKV(ctx, &pb.HashKVRequest{Revision: asked})
 		if refusal, ok := status.FromError(err); ok && refusal.Code() == codes.OutOfRange {
 			out.Encode(hashAnswer{Asked: asked, Refused: refusal.Message()})

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::ops::RangeInclusive;
 use std::process::{Command, Output, Stdio};
 
 use serde::Deserialize;
@@ -121,13 +120,11 @@ impl Cluster {
     pub fn hash_kvs(
         &self,
         member: usize,
-        revisions: RangeInclusive<i64>,
+        revisions: impl IntoIterator<Item = i64>,
     ) -> Result<Vec<(i64, Result<HashKv, String>)>> {
         let mut command = process::command(&self.binaries.hashkv);
         self.add_connection(&mut command, &[self.endpoint(member)]);
-        command
-            .arg(format!("--from={}", revisions.start()))
-            .arg(format!("--to={}", revisions.end()));
+        command.args(revisions.into_iter().map(|revision| revision.to_string()));
         let answers = crate::etcd::stdout(&mut command).and_then(|text| {
             let answers = text.lines().map(parse_answer);
             answers.collect()

@@ -111,16 +111,13 @@ impl Model {
     /// User keys that are not deleted: the "total keys" since etcd 3.6.
     #[must_use]
     pub fn live_keys(&self) -> u64 {
-        let mut live = BTreeSet::new();
-        for (revision, value) in self.changes() {
-            let user_key = user_key(value);
-            if is_delete(revision) {
-                live.remove(&user_key);
-            } else {
-                live.insert(user_key);
-            }
-        }
-        live.len() as u64
+        self.live_keys_at(i64::MAX)
+    }
+
+    /// User keys that were there at a revision.
+    #[must_use]
+    pub fn live_keys_at(&self, revision: i64) -> u64 {
+        self.kept_at(revision).len() as u64
     }
 
     /// The value of a record.

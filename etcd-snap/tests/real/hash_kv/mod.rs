@@ -4,6 +4,7 @@ mod bumped;
 mod history;
 mod interrupted;
 mod kubernetes;
+mod random;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,9 +35,18 @@ impl Answers {
 
     /// From this revision on, and at the newest.
     fn from(cluster: &RealCluster, member: usize, first: i64) -> Result<Self> {
+        let last = cluster.revision(member)? + 1;
+        Self::to(cluster, member, first.max(1)..=last)
+    }
+
+    /// To these questions, and at the newest revision.
+    fn to(
+        cluster: &RealCluster,
+        member: usize,
+        revisions: impl IntoIterator<Item = i64>,
+    ) -> Result<Self> {
         let now = cluster.hash_kv(member, 0)?;
-        let mut all = cluster.hash_kvs(member, 0..=0)?;
-        all.extend(cluster.hash_kvs(member, first.max(1)..=now.revision + 1)?);
+        let all = cluster.hash_kvs(member, std::iter::once(0).chain(revisions))?;
         Ok(Self {
             version: cluster.version(),
             now,
