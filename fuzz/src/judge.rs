@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use etcd_snap::{
-    DigestCheck, ErrorKind, HashKv, HashKvOptions, Problem, ProblemCode, ReadAt, Revision,
-    Severity, Snapshot, Status, VerifyOptions, VerifyReport, hash_kv, status, verify,
+    DigestCheck, ErrorKind, FastStatus, HashKv, HashKvOptions, Problem, ProblemCode, ReadAt,
+    Revision, Severity, Snapshot, Status, StreamReport, VerifyOptions, VerifyReport, fast_status,
+    hash_kv, status, verify, verify_stream,
 };
 
 /// Bytes in memory that count how many of them are read.
@@ -43,6 +44,8 @@ pub fn look(bytes: &[u8]) -> Option<bool> {
                 matches!(error.kind(), ErrorKind::NotASnapshot | ErrorKind::Damaged),
                 "{error}"
             );
+            let piped = verify_stream("fuzz", bytes, &VerifyOptions::default()).unwrap_err();
+            assert_eq!(piped.kind(), error.kind(), "{piped}, and {error}");
             return None;
         }
     };
@@ -57,6 +60,8 @@ pub fn look(bytes: &[u8]) -> Option<bool> {
     let sound = !report.problems.iter().any(is_damage);
     #[cfg(fuzzing)]
     etcd_snap::fuzzing::all_ways(bytes);
+    stream(bytes, &report);
+    fast(&snapshot, &report);
     let status = numbers(&snapshot, &report, sound);
     let newest = hash_kv(&snapshot, &HashKvOptions::default());
     assert_eq!(newest.is_ok(), status.is_some(), "{newest:?}");
@@ -150,6 +155,58 @@ fn numbers(snapshot: &Snapshot, report: &VerifyReport, sound: bool) -> Option<St
     let json = serde_json::to_vec(&status).unwrap();
     assert_eq!(serde_json::from_slice::<Status>(&json).unwrap(), status);
     Some(status)
+}
+
+/// The same bytes out of a pipe: the digest is judged alike, and what is damaged in every order is not taken.
+fn stream(bytes: &[u8], report: &VerifyReport) {
+    let stream = match verify_stream("fuzz", bytes, &VerifyOptions::default()) {
+        Ok(stream) => stream,
+        Err(error) => {
+            assert!(!report.is_sound(), "{error}");
+            return;
+        }
+    };
+    assert_eq!(stream.size_bytes, report.size_bytes);
+    assert_eq!(stream.digest, report.digest);
+    let json = serde_json::to_vec(&stream).unwrap();
+    let again: StreamReport = serde_json::from_slice(&json).unwrap();
+    assert_eq!(again, stream);
+    let free_pages = report.contents.free_pages > 0;
+    // Of a free page that looks like one in use it cannot know.
+    if report.is_sound() && !free_pages {
+        assert!(stream.is_sound(), "{:?}", stream.problems);
+    }
+    let proven = stream.clone().into_proven().is_ok();
+    let matches = matches!(stream.digest, DigestCheck::Matches { .. });
+    assert_eq!(proven, matches && stream.is_sound());
+}
+
+/// The end of the tree and the small buckets say what the whole says, where that is sound.
+fn fast(snapshot: &Snapshot, report: &VerifyReport) {
+    let fast = match fast_status(snapshot) {
+        Ok(fast) => fast,
+        Err(error) => {
+            let found = report.problems.iter().any(is_damage);
+            let refused = error.kind() == ErrorKind::Unsupported;
+            assert!(found || refused, "sound, and refused: {error}");
+            return;
+        }
+    };
+    let json = serde_json::to_vec(&fast).unwrap();
+    assert_eq!(serde_json::from_slice::<FastStatus>(&json).unwrap(), fast);
+    if report.problems.iter().any(is_damage) {
+        return;
+    }
+    let contents = &report.contents;
+    assert_eq!(fast.revision, contents.revision);
+    assert_eq!(fast.compact_revision, contents.compact_revision);
+    assert_eq!(fast.total_size_bytes, contents.total_size_bytes);
+    assert_eq!(fast.storage_version, contents.storage_version);
+    assert_eq!(fast.cluster_version, contents.cluster_version);
+    assert_eq!(fast.members, contents.members);
+    assert_eq!(fast.alarms, contents.alarms);
+    assert_eq!(fast.auth_enabled, contents.auth_enabled);
+    assert!(fast.leases.is_none_or(|leases| leases == contents.leases));
 }
 
 /// The same hash by other names, and hashes that there cannot be.

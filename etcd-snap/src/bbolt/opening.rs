@@ -68,6 +68,9 @@ impl Opening {
 
     /// The same with nothing more to come: a meta page that is missing then is not valid.
     pub(super) fn metas_so_far(&self, name: &str) -> Result<MetaPages> {
+        if let Some(error) = sniff::of_another_kind(self, name) {
+            return Err(error);
+        }
         MetaPages::read(self, name).map_err(|e| match e.kind() {
             ErrorKind::NotASnapshot => sniff::not_a_snapshot(self, self.passed, name),
             _ => e,
