@@ -41,11 +41,12 @@ pub fn run(bytes: &[u8]) {
     }
     assert!(cluster.member("a name, that cannot be").is_err());
     let printed = cluster.to_string();
-    let urls = cluster
+    let mut urls = cluster
         .members()
         .iter()
         .flat_map(|member| member.peer_urls().iter());
-    if urls.into_iter().all(reads_back) {
+    // A comma that was an escape is printed as it is, by Go too, and parts the list where it is read again.
+    if urls.all(|url| reads_back(url) && !url.as_str().contains(',')) {
         assert_eq!(NewCluster::parse(&printed, token).unwrap(), cluster);
     }
 }

@@ -31,20 +31,34 @@ fn line(problem: &Problem) -> Result<String> {
     Ok(line.escape_debug().to_string().replace("\\\"", "\""))
 }
 
-/// The command's exit code.
-fn exit_code(arguments: &[&str], file: &Path, folder: &Path) -> Result<i32> {
-    let status = Command::new(env!("CARGO_BIN_EXE_etcd-snap"))
-        .args(arguments)
-        .arg(file)
+/// The command in a folder, silent.
+fn etcd_snap(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_etcd-snap"));
+    command
         .env_clear()
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()?;
+        .stderr(Stdio::null());
+    command
+}
+
+fn code(command: &mut Command) -> Result<i32> {
+    let status = command.status()?;
     status
         .code()
-        .with_context(|| format!("{arguments:?} {} ended by {status}", file.display()))
+        .with_context(|| format!("{command:?} ended by {status}"))
+}
+
+/// The exit code where the file is named.
+fn exit_code(arguments: &[&str], file: &Path, folder: &Path) -> Result<i32> {
+    code(etcd_snap(folder).args(arguments).arg(file))
+}
+
+/// That of `verify -`, which reads the file from its standard input.
+fn piped(file: &Path, folder: &Path) -> Result<i32> {
+    let file = fs::File::open(file)?;
+    code(etcd_snap(folder).args(["verify", "-"]).stdin(file))
 }
 
 fn text(specimen: &Specimen, file: &Path, room: &Path) -> Result<String> {
@@ -56,7 +70,9 @@ fn text(specimen: &Specimen, file: &Path, room: &Path) -> Result<String> {
         specimen.name,
         verdict.word()
     );
+    let pipe = piped(file, room)?;
     let status = exit_code(&["status"], file, room)?;
+    let fast = exit_code(&["status", "--fast"], file, room)?;
     let restored = room.join("restored");
     let restore = exit_code(&["restore", "--data-dir", "restored"], file, room)?;
     ensure!(
@@ -76,7 +92,7 @@ fn text(specimen: &Specimen, file: &Path, room: &Path) -> Result<String> {
     let mut text = format!("# {}\n{}\n", specimen.about, verdict.word());
     writeln!(
         text,
-        "exit codes: verify {verify}, status {status}, restore {restore}"
+        "exit codes: verify {verify}, verify - {pipe}, status {status}, status --fast {fast}, restore {restore}"
     )?;
     match report {
         Ok(report) => {

@@ -200,9 +200,16 @@ fn a_snapshot_in_a_tar_archive_is_called_that() {
         header[..9].copy_from_slice(b"backup.db");
         header[257..265].copy_from_slice(b"ustar\x0000");
         let file = DatabaseBuilder::new(page_size).put("a", "b").build();
-        let error = open([header, file].concat()).expect_err("an archive");
-        assert_eq!(error.kind(), ErrorKind::NotASnapshot, "{error}");
-        assert!(error.to_string().contains("tar"), "{error}");
+        let archive = [header, file].concat();
+        let options = etcd_snap::VerifyOptions::default();
+        let piped = etcd_snap::verify_stream("a pipe", archive.as_slice(), &options);
+        for error in [
+            open(archive).expect_err("an archive"),
+            piped.expect_err("an archive"),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::NotASnapshot, "{error}");
+            assert!(error.to_string().contains("tar"), "{error}");
+        }
     }
 }
 
