@@ -10,6 +10,7 @@ use crate::arguments::Output;
 use crate::commands::watched;
 use crate::failure::Result;
 use crate::render::{self, Render};
+use crate::standard;
 
 /// Print the hash by which members compare their keys
 #[derive(Debug, Args)]
@@ -45,6 +46,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    standard::refuse_input(&arguments.file, "hashkv")?;
     let hash = watched(output.quiet, |progress| {
         let snapshot = Snapshot::open(&arguments.file)?;
         let options = arguments.options().with_observer(progress);

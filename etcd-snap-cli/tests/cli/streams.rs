@@ -232,6 +232,12 @@ fn what_needs_a_file_says_so() {
     for (arguments, code, words) in [
         ("status -", USAGE, "status reads back and forth"),
         ("restore -", USAGE, "restore reads back and forth"),
+        ("hashkv -", USAGE, "hashkv reads back and forth"),
+        (
+            "hashkv fifo",
+            NOT_A_SNAPSHOT,
+            "fifo is a pipe, and the pages",
+        ),
         (
             "status fifo",
             NOT_A_SNAPSHOT,
