@@ -227,7 +227,7 @@ fn what_a_stream_leaves_zero_in_its_metas_is_suspicious() {
         }),
         ("flags", 1, |image| image.set_meta(1, |meta| meta.flags = 1)),
         ("sequence", 0, |image| {
-            image.set_meta(0, |meta| meta.sequence = 1)
+            image.set_meta(0, |meta| meta.sequence = 1);
         }),
         ("count", 0, |image| image.set_count(image.page(0), 3)),
         ("overflow", 1, |image| image.set_overflow(image.page(1), 1)),
