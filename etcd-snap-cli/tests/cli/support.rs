@@ -111,10 +111,12 @@ pub(crate) fn raw() -> Vec<u8> {
     Image::of_snapshot(good()).unsealed()
 }
 
-/// The same with one bit flipped behind the first meta, where nobody reads: only the digest can tell.
+/// The same with one bit flipped at the unused end of a page, where nobody reads: only the digest can tell.
 pub(crate) fn flipped() -> Vec<u8> {
     let mut bytes = good();
-    bytes[4095] ^= 1;
+    let image = Image::of_snapshot(bytes.clone());
+    let root = image.page(image.current().root);
+    bytes[root.offset + image.page_size() - 1] ^= 1;
     bytes
 }
 

@@ -158,8 +158,14 @@ impl<'a> Walk<'a, '_> {
         let mut path = vec![Frame::new(view)];
         // Set by the leaf at the left edge; in a tree that bbolt wrote all the others are as deep.
         let mut leaf_depth = None;
+        let mut is_root = true;
         while let Some(frame) = path.last_mut() {
             if frame.view.kind() == PageKind::Leaf {
+                if !is_root && frame.view.count() == 0 {
+                    let message = "a leaf page without records below a branch";
+                    let problem = frame.view.damaged(ProblemCode::Element, message);
+                    self.problem(problem);
+                }
                 self.leaf(frame, nesting)?;
             } else if frame.next < frame.view.count() {
                 let Some((child, least, bound)) = self.descend(frame)? else {
@@ -183,6 +189,7 @@ impl<'a> Walk<'a, '_> {
                     }
                 } else if let Some(view) = self.enter(child)? {
                     self.trail.push(child);
+                    is_root = false;
                     path.push(Frame {
                         least: Some(least),
                         bound,

@@ -22,7 +22,9 @@ struct RawMeta {
     magic: u32,
     version: u32,
     page_size: u32,
+    flags: u32,
     root: u64,
+    sequence: u64,
     freelist: u64,
     high_water: u64,
     txid: u64,
@@ -40,14 +42,10 @@ impl RawMeta {
             magic: cursor.u32_le("magic")?,
             version: cursor.u32_le("version")?,
             page_size: cursor.u32_le("page size")?,
-            root: {
-                let _flags = cursor.u32_le("flags")?;
-                cursor.u64_le("root page")?
-            },
-            freelist: {
-                let _sequence = cursor.u64_le("sequence")?;
-                cursor.u64_le("freelist page")?
-            },
+            flags: cursor.u32_le("flags")?,
+            root: cursor.u64_le("root page")?,
+            sequence: cursor.u64_le("sequence")?,
+            freelist: cursor.u64_le("freelist page")?,
             high_water: cursor.u64_le("high-water mark")?,
             txid: cursor.u64_le("transaction id")?,
             checksum: cursor.u64_le("checksum")?,
@@ -160,8 +158,8 @@ impl Meta {
 #[derive(Debug, Clone)]
 pub(crate) struct MetaPages {
     pages: [Result<Meta, Refusal>; 2],
-    /// Their page headers, which do not decide whether a meta is used.
-    headers: [Option<PageHeader>; 2],
+    /// As they stand: much of them does not decide whether a meta is used.
+    raw: [Option<RawMeta>; 2],
     page_size: u32,
 }
 
@@ -193,13 +191,13 @@ impl MetaPages {
         };
 
         let first = read(0)?;
-        let header = |raw: &Result<RawMeta, Short>| raw.as_ref().ok().map(|raw| raw.header);
+        let as_it_stands = |raw: &Result<RawMeta, Short>| raw.as_ref().ok().copied();
         let first_meta = validate(&first);
         if let Ok(meta) = &first_meta {
             let page_size = meta.page_size;
             let second = read(u64::from(page_size))?;
             return Ok(Self {
-                headers: [header(&first), header(&second)],
+                raw: [as_it_stands(&first), as_it_stands(&second)],
                 pages: [first_meta, validate(&second)],
                 page_size,
             });
@@ -215,7 +213,7 @@ impl MetaPages {
                 && meta.page_size == page_size
             {
                 return Ok(Self {
-                    headers: [header(&first), header(&second)],
+                    raw: [as_it_stands(&first), as_it_stands(&second)],
                     pages: [first_meta, Ok(meta)],
                     page_size,
                 });
@@ -256,7 +254,7 @@ impl MetaPages {
     /// (`Tx.WriteTo`, formats.md 1.8).
     pub(crate) fn problems(&self, from_stream: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
-        for (page, (meta, header)) in (0_u64..).zip(self.pages.iter().zip(&self.headers)) {
+        for (page, (meta, raw)) in (0_u64..).zip(self.pages.iter().zip(&self.raw)) {
             let page = PageId::new(page);
             let offset = page.get().saturating_mul(u64::from(self.page_size));
             // A server that dies while it writes a meta page leaves one of the two torn, and starts from the other. But bbolt
@@ -272,7 +270,8 @@ impl MetaPages {
                 problems.push(Problem::new(severity, ProblemCode::Meta, message).at(page, offset));
             }
             // bbolt opens a file without a look at these headers, and its check (`Page.FastCheck`) dies of them.
-            let Some(header) = header else { continue };
+            let Some(raw) = raw else { continue };
+            let header = raw.header;
             if header.id != page {
                 let message = format!("the meta page calls itself {}", header.id);
                 problems.push(Problem::damaged(ProblemCode::PageId, message).at(page, offset));
@@ -280,6 +279,21 @@ impl MetaPages {
             if PageKind::from_flags(header.flags) != Some(PageKind::Meta) {
                 let message = format!("the flags of the meta page are {:#x}", header.flags);
                 problems.push(Problem::damaged(ProblemCode::PageKind, message).at(page, offset));
+            }
+            let unused = [
+                ("count", u64::from(header.count)),
+                ("overflow", header.overflow.into()),
+                ("flags", raw.flags.into()),
+                ("sequence", raw.sequence),
+            ];
+            for (name, number) in unused {
+                if from_stream && meta.is_ok() && number != 0 {
+                    let message = format!(
+                        "the meta page has {number} for its {name}, where every server has 0: was the file edited?"
+                    );
+                    let problem = Problem::new(Severity::Suspicious, ProblemCode::Meta, message);
+                    problems.push(problem.at(page, offset));
+                }
             }
         }
         if let Some(current) = self.current()

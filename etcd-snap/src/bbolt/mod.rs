@@ -11,6 +11,7 @@ mod leaf_page;
 mod leaves;
 mod lone_page;
 mod meta;
+mod meta_rest;
 mod opening;
 mod page;
 mod page_set;

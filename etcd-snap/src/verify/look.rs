@@ -65,6 +65,13 @@ pub(crate) fn look(
 ) -> Result<Looked> {
     tell(observer, &Event::Started(Phase::Check))?;
     examine_metas(snapshot, findings);
+    if snapshot.digest().is_some() {
+        let source = snapshot.source().as_ref();
+        let left_over = snapshot.metas().left_over(source, snapshot.name())?;
+        left_over
+            .into_iter()
+            .for_each(|problem| findings.problem(problem));
+    }
     let mut looked = match fast::look(snapshot, wants, findings, observer)? {
         Fast::Sound(looked) => *looked,
         Fast::TooLarge => look_in_tree_order(snapshot, wants, findings, observer, large::look)?,

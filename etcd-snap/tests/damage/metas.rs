@@ -215,6 +215,42 @@ fn metas_of_different_states_are_suspicious_in_a_stream_only() {
     }
 }
 
+/// What no server puts into a stream, and nobody reads: somebody edited the file. In a member's file it is left over from before.
+#[test]
+fn what_a_stream_leaves_zero_in_its_metas_is_suspicious() {
+    type Oddity = fn(&mut Image);
+    let oddities: [(&str, u64, Oddity); 6] = [
+        ("behind the first", 0, |image| image.write(80, b"x")),
+        ("at the end of the second", 1, |image| {
+            let end = 2 * image.page_size() - 1;
+            image.write(end, b"x");
+        }),
+        ("flags", 1, |image| image.set_meta(1, |meta| meta.flags = 1)),
+        ("sequence", 0, |image| {
+            image.set_meta(0, |meta| meta.sequence = 1);
+        }),
+        ("count", 0, |image| image.set_count(image.page(0), 3)),
+        ("overflow", 1, |image| image.set_overflow(image.page(1), 1)),
+    ];
+    for (what, page, oddity) in oddities {
+        let mut image = tall_builder().image();
+        oddity(&mut image);
+        let sealed = report(image.sealed());
+        let told = |problem: &etcd_snap::Problem| {
+            problem.severity == Severity::Suspicious
+                && problem.code == ProblemCode::Meta
+                && problem.page.is_some_and(|on| on.get() == page)
+        };
+        assert!(sealed.is_sound(), "{what}: {:#?}", sealed.problems);
+        assert!(
+            sealed.problems.iter().any(told),
+            "{what}: {:#?}",
+            sealed.problems
+        );
+        assert_eq!(report(image.unsealed()).problems, [], "{what}");
+    }
+}
+
 /// bbolt takes page 1 only where its transaction is the higher one.
 #[test]
 fn the_first_of_two_equal_metas_is_used() {

@@ -284,6 +284,23 @@ fn a_branch_of_nothing_is_found() {
     );
 }
 
+/// bbolt takes a leaf out of its branch when the last record goes.
+#[test]
+fn a_leaf_of_nothing_below_a_branch_is_found() {
+    for last in [false, true] {
+        let mut image = tall();
+        let leaves = image.leaves("key");
+        let leaf = match last {
+            true => leaves[leaves.len() - 1],
+            false => middle_leaf(&image),
+        };
+        let id = image.id_of(leaf);
+        image.set_count(leaf, 0);
+        let hidden = image.hiding(|_, page| page == id);
+        hidden.found().on(ProblemCode::Element, id);
+    }
+}
+
 #[test]
 fn pages_that_nothing_leads_to_are_found_where_the_freelist_is_kept() {
     let builder = tall_builder()
