@@ -28,7 +28,20 @@ fn line(problem: &Problem) -> Result<String> {
         }
     }
     write!(line, ": {}", field("message"))?;
-    Ok(line.escape_debug().to_string().replace("\\\"", "\""))
+    Ok(visible(&line))
+}
+
+/// Of damaged files anything can come into a sentence.
+fn visible(text: &str) -> String {
+    let mut visible = String::new();
+    for c in text.chars() {
+        if c.is_control() {
+            visible.extend(c.escape_default());
+        } else {
+            visible.push(c);
+        }
+    }
+    visible
 }
 
 /// The command in a folder, silent.
