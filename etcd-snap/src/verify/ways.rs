@@ -113,6 +113,12 @@ enum Edit {
         length: usize,
     },
     SwapPages(Index, Index),
+    /// The revision that a branch says a child begins with moves a little.
+    Bound {
+        page: Index,
+        element: Index,
+        by: u8,
+    },
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
@@ -128,6 +134,8 @@ fn edit() -> impl Strategy<Value = Edit> {
         2 => (place(), place(), 1..80_usize)
             .prop_map(|(from, to, length)| Edit::Copy { from, to, length }),
         1 => (index(), index()).prop_map(|(one, other)| Edit::SwapPages(one, other)),
+        2 => (index(), index(), select(vec![1_u8, 2, 9, 247, 254, 255]))
+            .prop_map(|(page, element, by)| Edit::Bound { page, element, by }),
     ]
 }
 
@@ -137,6 +145,14 @@ fn pages(file: &[u8]) -> Vec<usize> {
     let offsets = pages.map(|page| page * PAGE);
     let used = offsets.filter(|offset| matches!(file[offset + 8], 1 | 2));
     used.collect()
+}
+
+/// Where the key of an element stands, if it is in the file.
+fn key_of(file: &[u8], page: usize, element: usize) -> Option<usize> {
+    let at = page + 16 + 16 * element;
+    let position = u32::from_le_bytes(file.get(at..at + 4)?.try_into().ok()?);
+    let key = at.checked_add(position as usize)?;
+    (key + 17 <= file.len()).then_some(key)
 }
 
 fn apply(file: &mut [u8], edit: &Edit) {
@@ -168,6 +184,20 @@ fn apply(file: &mut [u8], edit: &Edit) {
             let [from, to] = [from, to].map(place);
             let length = (*length).min(file.len() - from).min(file.len() - to);
             file.copy_within(from..from + length, to);
+        }
+        Edit::Bound { page, element, by } => {
+            let branches: Vec<_> = pages
+                .into_iter()
+                .filter(|page| file[page + 8] == 1)
+                .collect();
+            if branches.is_empty() {
+                return;
+            }
+            let branch = branches[page.index(branches.len())];
+            let count = usize::from(file[branch + 10]).max(1);
+            if let Some(key) = key_of(file, branch, element.index(count)) {
+                file[key + 7] = file[key + 7].wrapping_add(*by);
+            }
         }
         Edit::SwapPages(one, other) => {
             let [one, other] = [one, other].map(|page| pages[page.index(pages.len())]);
