@@ -161,11 +161,13 @@ impl Problem {
     }
 }
 
+/// So many bytes of a key are shown.
+pub(crate) const KEY_SHOWN: usize = 256;
+
 /// A key for people: text where it is printable, else hexadecimal digits behind `0x`; the first bytes of a long one.
 pub(crate) fn key_text(key: &[u8]) -> String {
     use fmt::Write as _;
-    const SHOWN: usize = 256;
-    let shown = key.get(..SHOWN).unwrap_or(key);
+    let shown = key.get(..KEY_SHOWN).unwrap_or(key);
     let more = if shown.len() < key.len() { "…" } else { "" };
     match std::str::from_utf8(shown) {
         Ok(text) if !text.chars().any(char::is_control) => format!("{text}{more}"),

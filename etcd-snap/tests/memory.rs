@@ -176,6 +176,29 @@ fn a_deep_tree_of_large_pages_takes_megabytes() {
     assert!(peak < 24 * MIB, "{peak} bytes");
 }
 
+/// No page is read whole that is larger than a few values of the usual sizes, on any way through a file.
+#[test]
+fn keys_and_values_of_any_size_take_megabytes() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    for page_size in [4096, 2 << 20] {
+        let some = some_keys(page_size).elements_per_page(100);
+        let large = vec![b'l'; 20 * MIB];
+        for (what, builder) in [
+            ("value", some.clone().put("large", large.clone())),
+            ("key", some.put(large, "value")),
+        ] {
+            let source: Arc<dyn ReadAt> = Arc::new(builder.compact(200).build());
+            let peak = peak_of_looking(&source);
+            assert!(
+                peak < 6 * MIB,
+                "a large {what}, pages of {page_size}: {peak} bytes"
+            );
+        }
+    }
+}
+
 /// A hundred gigabytes, of which only the beginning was ever written.
 struct Sparse {
     head: Vec<u8>,

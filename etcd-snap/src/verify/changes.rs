@@ -1,6 +1,35 @@
-//! One record of the `key` bucket: what its fields say against each other (formats.md 2).
+//! One record of the `key` bucket: its fields, and what they say against each other (formats.md 2).
 
+use super::fingerprint::Fingerprints;
 use crate::backend::{KeyValueShape, RevisionKey};
+use crate::bbolt::{PageError, Record};
+
+/// Where the fields of a value stand, which may be of any size. The inner error continues "the value ...".
+pub(super) fn shape_of(
+    record: &mut Record<'_, '_>,
+) -> Result<Result<KeyValueShape, String>, PageError> {
+    KeyValueShape::parse(record.value_len(), |at, n| {
+        let mut part = [0; 10];
+        let bytes = record.value_part(at, n)?;
+        part.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
+        Ok(part)
+    })
+}
+
+/// The fingerprint of the user's key, which may be of any size too.
+pub(super) fn fingerprint_of(
+    record: &mut Record<'_, '_>,
+    shape: &KeyValueShape,
+    fingerprints: &Fingerprints,
+) -> Result<u128, PageError> {
+    let mut fingerprint = fingerprints.begin();
+    record.value_pieces(shape.key.start, shape.key.end, |bytes| {
+        fingerprint.update(bytes);
+    })?;
+    Ok(fingerprint.finish())
+}
 
 /// What etcd's own fields say against each other.
 pub(super) fn contradiction(

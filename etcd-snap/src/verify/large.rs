@@ -2,9 +2,10 @@
 //! few pages, and with the same knowledge of which records count.
 
 use super::at::{At, Compactions};
+use super::changes::{fingerprint_of, shape_of};
 use super::findings::Findings;
 use super::fingerprint::Fingerprints;
-use super::key_leaf::{Change, Known, Tally, user_key};
+use super::key_leaf::{Change, Known, Tally};
 use super::look::{Looked, Progress, Wants, check, check_unreachable};
 use super::once::Once;
 use super::records::{Records, Walked};
@@ -220,14 +221,11 @@ impl Visitor for LastLeaves<'_> {
         else {
             return Ok(());
         };
-        let mut value = Vec::new();
-        record.value_pieces(0, record.value_len(), |piece| {
-            value.extend_from_slice(piece);
-        })?;
         let place = Place::nth(self.touching.len(), change.is_tombstone());
-        match (user_key(&value), place) {
-            (Some(key), Some(place)) if self.touching.len() < self.most => {
-                self.touching.touch(self.fingerprints.of(key), place);
+        match (shape_of(record)?, place) {
+            (Ok(shape), Some(place)) if self.touching.len() < self.most => {
+                let key = fingerprint_of(record, &shape, self.fingerprints)?;
+                self.touching.touch(key, place);
             }
             _ => self.odd = true,
         }

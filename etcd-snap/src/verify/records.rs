@@ -2,7 +2,7 @@
 
 use super::Contents;
 use super::at::{At, Compactions};
-use super::changes::contradiction;
+use super::changes::{contradiction, fingerprint_of, shape_of};
 use super::contents::{BucketContents, Largest};
 use super::entries::Entries;
 use super::large::Counting;
@@ -11,6 +11,7 @@ use super::look::Progress;
 use super::rounds::Rounds;
 use crate::backend::{KeyValueShape, RevisionKey, bucket};
 use crate::bbolt::{Follow, Leaves, PageError, PageId, PageKind, Record, Visitor};
+use crate::problem::KEY_SHOWN;
 use crate::{Problem, ProblemCode, Result, Revision, Severity, Snapshot};
 
 /// The largest value of a bucket other than `key` that is decoded: a role with very many permissions may have megabytes.
@@ -245,14 +246,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             };
         }
         let len = record.value_len();
-        let shape = KeyValueShape::parse(len, |at, n| {
-            let mut part = [0; 10];
-            let bytes = record.value_part(at, n)?;
-            part.iter_mut()
-                .zip(bytes)
-                .for_each(|(to, from)| *to = *from);
-            Ok::<_, PageError>(part)
-        })?;
+        let shape = shape_of(record)?;
 
         let revision = match parsed {
             Ok(revision) => {
@@ -297,11 +291,7 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
             Some(counting) => counting.fingerprints(),
             None => self.rounds.fingerprints(),
         };
-        let mut fingerprint = fingerprints.begin();
-        record.value_pieces(shape.key.start, shape.key.end, |bytes| {
-            fingerprint.update(bytes);
-        })?;
-        let key = fingerprint.finish();
+        let key = fingerprint_of(record, shape, fingerprints)?;
         if let Some(counting) = &mut self.counting {
             if counting.count(revision, key, shape.lease) {
                 self.hash_record(record)?;
@@ -326,8 +316,11 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
         if self.walk == Walk::First {
             let size_bytes = u64::from(record.value_len());
             if self.largest.takes(size_bytes, revision.main) {
+                // As much of it as is shown, and what tells that there is more.
+                let shown = shape.key.start.saturating_add(KEY_SHOWN as u32);
+                let end = shape.key.end.min(shown.saturating_add(1));
                 let mut key = Vec::new();
-                record.value_pieces(shape.key.start, shape.key.end, |bytes| {
+                record.value_pieces(shape.key.start, end, |bytes| {
                     key.extend_from_slice(bytes);
                 })?;
                 self.largest.insert(size_bytes, revision.main, &key);
