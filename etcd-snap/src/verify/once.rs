@@ -16,13 +16,16 @@ struct Group([AtomicU32; 16]);
 #[derive(Debug)]
 pub(super) struct Once {
     groups: Vec<Group>,
-    /// Those whose group is full: some in a thousand.
+    /// Those whose group is full: some in a thousand, where the number of keys was foreseen.
     others: Mutex<ByFingerprint<()>>,
     /// One key in so many is looked at.
     sampled: u64,
 }
 
 impl Once {
+    /// That is two megabytes.
+    const MOST_OTHERS: usize = 1 << 16;
+
     /// For about this many keys, in at most so much memory. Where they do not fit, a sample of them is looked at: keys that
     /// come twice all come twice there too.
     pub(super) fn new(keys: u64, most_bytes: u64) -> Self {
@@ -71,6 +74,10 @@ impl Once {
             }
         }
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if others.len() >= Self::MOST_OTHERS {
+            // Those that are known are a sample too.
+            return !others.contains_key(&split(fingerprint));
+        }
         others.insert(split(fingerprint), ()).is_none()
     }
 }
@@ -90,6 +97,23 @@ mod tests {
             assert!((0..3000).all(|n| once.comes(of(n))));
             assert!((0..3000).all(|n| !once.comes(of(n))));
         }
+    }
+
+    /// The number of keys is a guess, and a file may have been made to mislead it.
+    #[test]
+    fn far_more_keys_than_were_expected_take_no_more_memory() {
+        let fingerprints = Fingerprints::new();
+        let once = Once::new(1000, u64::MAX);
+        let all = (0..300_000_u32).map(|n| fingerprints.of(&n.to_be_bytes()));
+        assert!(once.come(all));
+        let others = once.others.lock().unwrap();
+        assert!(
+            others.capacity() <= 2 * Once::MOST_OTHERS,
+            "{}",
+            others.len()
+        );
+        drop(others);
+        assert!(!once.comes(fingerprints.of(&7_u32.to_be_bytes())));
     }
 
     #[test]
