@@ -68,8 +68,8 @@ impl Entries {
         (ids.len() <= MOST_LEASES && ids.is_sorted()).then_some(ids)
     }
 
-    /// What the buckets say against each other, when all have been seen.
-    pub(super) fn contradictions(&self) -> Vec<Problem> {
+    /// What the buckets say against each other, when all have been seen. `has_changes`: somebody has written a key.
+    pub(super) fn contradictions(&self, has_changes: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut say = |severity, code, bucket: &[u8], message: String| {
             let mut problem = Problem::new(severity, code, message);
@@ -86,14 +86,15 @@ impl Entries {
             );
         }
         match self.consistent_index {
-            Some(0) | None => say(
+            // A server of 3.4 that has just started has written none yet.
+            Some(0) | None if has_changes => say(
                 Severity::Suspicious,
                 ProblemCode::MetaBucket,
                 bucket::META,
                 "consistent_index is missing or 0: a server would not know what it has applied"
                     .to_owned(),
             ),
-            Some(_) => {}
+            _ => {}
         }
         let is_member = |id: &MemberId| self.members.contains(id);
         let all_are_known = self.members.len() < HELD;

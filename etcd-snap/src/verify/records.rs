@@ -196,8 +196,10 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                 (self.report)(Problem::damaged(ProblemCode::Bucket, message));
             }
         }
+        let is_deferred = |deferred: &Deferred| deferred.leaves.len() > 0;
+        let has_changes = self.last.is_some() || self.deferred.as_ref().is_some_and(is_deferred);
         self.entries
-            .contradictions()
+            .contradictions(has_changes)
             .into_iter()
             .for_each(&mut self.report);
         let compactions = Compactions {
