@@ -17,7 +17,7 @@ use crate::standard;
 #[command(after_help = "\
 Prints the hash, its revision, and how far the store is compacted (-1: never), as `etcdutl hashkv` does, but only reads \
 the file. A member that holds the same keys answers the same hash, provided that it is compacted as far: two hashes \
-compare only with the same compact revision.
+compare only with the same compact revision. The digest is not looked at, that is what verify does.
 
 Examples:
   etcd-snap hashkv backup.db

@@ -111,7 +111,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(crate::sample(6))]
+    #![proptest_config(crate::sample(24))]
 
     /// Pages too large for the pass in the order of the file: then the tree is walked, with the same knowledge.
     #[test]
