@@ -68,8 +68,8 @@ impl Entries {
         (ids.len() <= MOST_LEASES && ids.is_sorted()).then_some(ids)
     }
 
-    /// What the buckets say against each other, when all have been seen.
-    pub(super) fn contradictions(&self) -> Vec<Problem> {
+    /// What the buckets say against each other, when all have been seen. `written`: there are records in `key`.
+    pub(super) fn contradictions(&self, written: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut say = |severity, code, bucket: &[u8], message: String| {
             let mut problem = Problem::new(severity, code, message);
@@ -86,14 +86,15 @@ impl Entries {
             );
         }
         match self.consistent_index {
-            Some(0) | None => say(
+            // A server that has just started for the first time has it in memory only.
+            Some(0) | None if written => say(
                 Severity::Suspicious,
                 ProblemCode::MetaBucket,
                 bucket::META,
                 "consistent_index is missing or 0: a server would not know what it has applied"
                     .to_owned(),
             ),
-            Some(_) => {}
+            _ => {}
         }
         let is_member = |id: &MemberId| self.members.contains(id);
         let all_are_known = self.members.len() < HELD;
