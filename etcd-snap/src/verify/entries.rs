@@ -68,8 +68,8 @@ impl Entries {
         (ids.len() <= MOST_LEASES && ids.is_sorted()).then_some(ids)
     }
 
-    /// What the buckets say against each other, when all have been seen. `has_changes`: somebody has written a key.
-    pub(super) fn contradictions(&self, has_changes: bool) -> Vec<Problem> {
+    /// What the buckets say against each other, when all have been seen. `written`: there are records in `key`.
+    pub(super) fn contradictions(&self, written: bool) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut say = |severity, code, bucket: &[u8], message: String| {
             let mut problem = Problem::new(severity, code, message);
@@ -86,8 +86,8 @@ impl Entries {
             );
         }
         match self.consistent_index {
-            // A server of 3.4 that has just started has written none yet.
-            Some(0) | None if has_changes => say(
+            // A server that has just started for the first time has it in memory only.
+            Some(0) | None if written => say(
                 Severity::Suspicious,
                 ProblemCode::MetaBucket,
                 bucket::META,

@@ -196,10 +196,11 @@ impl<'a, P: FnMut(Problem)> Records<'a, P> {
                 (self.report)(Problem::damaged(ProblemCode::Bucket, message));
             }
         }
-        let is_deferred = |deferred: &Deferred| deferred.leaves.len() > 0;
-        let has_changes = self.last.is_some() || self.deferred.as_ref().is_some_and(is_deferred);
+        let deferred = self.deferred.as_ref();
+        let written =
+            self.last.is_some() || deferred.is_some_and(|deferred| deferred.leaves.len() > 0);
         self.entries
-            .contradictions(has_changes)
+            .contradictions(written)
             .into_iter()
             .for_each(&mut self.report);
         let compactions = Compactions {

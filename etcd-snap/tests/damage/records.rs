@@ -144,6 +144,25 @@ fn malformed_fields_of_meta_are_told() {
     }
 }
 
+/// A server has its index in memory at first, and writes it down with the first change. It is suspicious where there are some.
+#[test]
+fn the_consistent_index_is_missing_only_before_the_first_write() {
+    let fresh = DatabaseBuilder::new(4096).remove("meta", "consistent_index");
+    assert_sound(&fresh);
+    let tall = (0..9).fold(fresh.clone().elements_per_page(2), |builder, n| {
+        builder.put(format!("key-{n}"), "value")
+    });
+    for written in [fresh.put("a", "b"), tall] {
+        let report = report(written.build());
+        let codes: Vec<_> = report
+            .problems
+            .iter()
+            .map(|problem| (problem.severity, problem.code))
+            .collect();
+        assert_eq!(codes, [(Severity::Suspicious, ProblemCode::MetaBucket)]);
+    }
+}
+
 /// No server does that, and no record is lost by it.
 #[test]
 fn a_compaction_that_finished_before_it_was_scheduled_is_suspicious() {
