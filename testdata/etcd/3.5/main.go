@@ -11,11 +11,11 @@ import (
 )
 
 func main() {
-	tools.Main(tools.Programs{Server: etcdmain.Main, Control: ctlv3.MustStart, Utility: utility()})
+	tools.Main(tools.Programs{Server: etcdmain.Main, Control: ctlv3.MustStart, Utility: utility(), ReadsAPI: true})
 }
 
 func utility() *cobra.Command {
-	root := &cobra.Command{Use: "etcdutl"}
+	root := &cobra.Command{Use: "etcdutl", Short: "An administrative tool for etcd"}
 	root.PersistentFlags().StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple", "fields, json, protobuf, simple or table")
 	root.AddCommand(
 		etcdutl.NewBackupCommand(),

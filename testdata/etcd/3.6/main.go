@@ -15,13 +15,14 @@ func main() {
 }
 
 func utility() *cobra.Command {
-	root := &cobra.Command{Use: "etcdutl"}
+	root := &cobra.Command{Use: "etcdutl", Short: "An administrative tool for etcd"}
 	root.PersistentFlags().StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple", "fields, json, protobuf, simple or table")
 	root.AddCommand(
 		etcdutl.NewDefragCommand(),
 		etcdutl.NewSnapshotCommand(),
 		etcdutl.NewHashKVCommand(),
 		etcdutl.NewVersionCommand(),
+		etcdutl.NewCompletionCommand(),
 		etcdutl.NewMigrateCommand())
 	return root
 }

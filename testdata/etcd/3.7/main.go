@@ -17,7 +17,7 @@ func main() {
 }
 
 func utility() *cobra.Command {
-	root := &cobra.Command{Use: "etcdutl"}
+	root := &cobra.Command{Use: "etcdutl", Short: "An administrative tool for etcd"}
 	root.PersistentFlags().StringVarP(&etcdutl.OutputFormat, "write-out", "w", "simple", "fields, json, protobuf, simple or table")
 	root.PersistentFlags().DurationVar(&etcdutl.FlockTimeout, "timeout", 10*time.Second, "how long to wait for the lock on a database")
 	root.AddCommand(
@@ -25,6 +25,7 @@ func utility() *cobra.Command {
 		etcdutl.NewSnapshotCommand(),
 		etcdutl.NewHashKVCommand(),
 		etcdutl.NewVersionCommand(),
+		etcdutl.NewCompletionCommand(),
 		etcdutl.NewMigrateCommand())
 	return root
 }

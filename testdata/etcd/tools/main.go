@@ -13,6 +13,18 @@ type Programs struct {
 	Server  func(args []string)
 	Control func()
 	Utility *cobra.Command
+	// ReadsAPI tells that this minor's etcdctl obeys the variable ETCDCTL_API.
+	ReadsAPI bool
+}
+
+// requireAPI3 does what etcdctl's main does with the variable; the tool of the old API is not linked.
+func requireAPI3() {
+	version := os.Getenv("ETCDCTL_API")
+	os.Unsetenv("ETCDCTL_API")
+	if version != "" && version != "3" {
+		fmt.Fprintf(os.Stderr, "unsupported API version: %v\n", version)
+		os.Exit(1)
+	}
 }
 
 // Main runs the program that the name of the executable asks for.
@@ -21,11 +33,16 @@ func Main(programs Programs) {
 	case "etcd":
 		programs.Server(os.Args)
 	case "etcdctl":
+		if programs.ReadsAPI {
+			requireAPI3()
+		}
 		programs.Control()
 	case "etcdutl":
 		cobra.EnablePrefixMatching = true
 		programs.Utility.SetHelpTemplate(`{{.UsageString}}`)
-		if programs.Utility.Execute() != nil {
+		if err := programs.Utility.Execute(); err != nil {
+			// As etcdutl's own main does, though the library has said it already.
+			fmt.Fprintln(os.Stderr, "Error:", err)
 			os.Exit(1)
 		}
 	case "bbolt-check":
