@@ -4,6 +4,7 @@
 
 mod arguments;
 mod commands;
+mod compat;
 mod connection;
 mod exit;
 mod failure;
@@ -18,6 +19,9 @@ use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(invocation) = compat::invocation(std::env::args_os()) {
+        return compat::run(invocation);
+    }
     let arguments = match arguments::parse() {
         Ok(arguments) => arguments,
         Err(error) => {

@@ -28,7 +28,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Runs work that an observer can stop, and says so if it was a signal that stopped it.
-fn watched<T>(quiet: bool, work: impl FnOnce(Arc<Progress>) -> etcd_snap::Result<T>) -> Result<T> {
+pub(crate) fn watched<T>(
+    quiet: bool,
+    work: impl FnOnce(Arc<Progress>) -> etcd_snap::Result<T>,
+) -> Result<T> {
     watched_with(&Interrupt::listen()?, quiet, work)
 }
 

@@ -1,0 +1,224 @@
+//! `snapshot save`: a snapshot from a running cluster.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use etcd_snap::{Error, ErrorKind, Event, Observer, Phase, SaveOptions, SaveReport, Target};
+use serde_json::Value;
+
+use crate::compat::call::{Call, print, print_aside};
+use crate::compat::dialect::Dialect;
+use crate::compat::ended::{self, Ended, Result};
+use crate::compat::flags::Flag;
+use crate::compat::log::Log;
+use crate::compat::tree::Command;
+use crate::compat::{connection, failure, go};
+use crate::connection::online;
+use crate::interrupt::Interrupt;
+use crate::render::text;
+use crate::standard;
+
+const CALLER: &str = "snapshot/v3_snapshot.go";
+const CLIENT_CALLER: &str = "v3/maintenance.go";
+
+pub(crate) const SAVE: Command = Command::new(
+    "save",
+    "<filename>",
+    "take a snapshot from a running cluster",
+    run,
+)
+.flags(&[Flag::switch("no-clobber", "refuse to replace the file").ours()]);
+
+fn run(call: &Call) -> Result<()> {
+    let expects = match call.is_at_least(Dialect::V3_6) {
+        true => "snapshot save expects one argument <filename>",
+        false => "snapshot save expects one argument",
+    };
+    let path = call.only_argument(expects)?.to_owned();
+    let mut call = call.clone();
+    let cluster = connection::cluster(&mut call)?;
+    let to_output = standard::is_dash(&path);
+    let target = match to_output {
+        true => standard::output()
+            .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?,
+        false => Target::from(&path),
+    };
+    note_endpoints(&call);
+    let interrupt = Interrupt::listen()
+        .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?;
+    let lines = Arc::new(Lines::new(&call, &path, interrupt.clone()));
+    let options = SaveOptions::default()
+        .with_no_clobber(call.flags.switch("no-clobber"))
+        .with_observer(Arc::clone(&lines) as _);
+    // The default is for short commands: only who says it means it.
+    let limit = call
+        .flags
+        .changed("command-timeout")
+        .then(|| connection::command_timeout(&call));
+    let started = Instant::now();
+    let saved = online(
+        &interrupt,
+        limit,
+        "the snapshot was not complete",
+        etcd_snap::save(&cluster, target, &options),
+    );
+    let report = saved.map_err(|failed| {
+        failure::stopped(failed, ended::INTERRUPTED, |error| why(&call, &path, error))
+    })?;
+    lines.saved(&report, started);
+    let mut said = format!("Snapshot saved at {}\n", path.display());
+    if let Some(version) = &report.storage_version
+        && call.is_at_least(Dialect::V3_6)
+    {
+        said.push_str(&format!("Server version {version}\n"));
+    }
+    if to_output {
+        // Standard output has the snapshot.
+        print_aside(said.trim_end());
+        return Ok(());
+    }
+    print(said)
+}
+
+/// The original takes one endpoint only.
+fn note_endpoints(call: &Call) {
+    let endpoints = crate::values::list(call.flags.text("endpoints"));
+    if endpoints.len() > 1 {
+        print_aside(format!(
+            "{} endpoints are given: one of them gives the snapshot (etcd's own tool takes only one)",
+            endpoints.len()
+        ));
+    }
+}
+
+fn why(call: &Call, path: &Path, error: &Error) -> String {
+    let part = part_of(path);
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::AccessDenied | ErrorKind::Io
+            if error.endpoint().is_none() =>
+        {
+            let cause = match failure::system(error) {
+                Some(system) => go::path_error("open", &part, system),
+                None if error.kind() == ErrorKind::NotFound => {
+                    format!("open {}: no such file or directory", part.display())
+                }
+                None => return failure::sentence(error),
+            };
+            format!("could not open {} ({cause})", part.display())
+        }
+        ErrorKind::InvalidInput if path.is_dir() => {
+            let (part, path) = (part.display(), path.display());
+            format!("could not rename {part} to {path} (rename {part} {path}: file exists)")
+        }
+        ErrorKind::Denied | ErrorKind::Server => {
+            let answer = failure::answered(error).unwrap_or_else(|| failure::sentence(error));
+            let _ = call;
+            answer
+        }
+        _ => failure::sentence(error),
+    }
+}
+
+fn part_of(path: &Path) -> PathBuf {
+    let mut part = path.to_owned().into_os_string();
+    part.push(".part");
+    part.into()
+}
+
+/// The lines that the original logs, made from what happens.
+struct Lines {
+    log: Log,
+    client: Log,
+    dialect: Dialect,
+    path: String,
+    endpoints: Vec<String>,
+    interrupt: Interrupt,
+}
+
+impl Lines {
+    fn new(call: &Call, path: &Path, interrupt: Interrupt) -> Self {
+        Self {
+            log: Log::online(call.dialect),
+            client: Log::client(),
+            dialect: call.dialect,
+            path: path.display().to_string(),
+            endpoints: crate::values::list(call.flags.text("endpoints")),
+            interrupt,
+        }
+    }
+
+    fn endpoint(&self, report: Option<&SaveReport>) -> Value {
+        let used = report.and_then(|report| report.endpoint.clone());
+        // As it was given, not as it is understood.
+        match (self.endpoints.as_slice(), used) {
+            ([only], _) => only.as_str().into(),
+            (_, Some(used)) => used.into(),
+            (many, None) => many.join(",").into(),
+        }
+    }
+
+    fn saved(&self, report: &SaveReport, started: Instant) {
+        let took = started.elapsed();
+        let mut fields = vec![
+            ("endpoint", self.endpoint(Some(report))),
+            ("size", text::size(report.size_bytes).into()),
+            (
+                "took",
+                match self.dialect {
+                    Dialect::V3_4 => took.as_secs_f64().into(),
+                    Dialect::V3_5 => ago(took.as_secs()).into(),
+                    _ => go::duration(took).into(),
+                },
+            ),
+        ];
+        if self.dialect >= Dialect::V3_6 {
+            let version = report.storage_version.clone().unwrap_or_default();
+            fields.push(("etcd-version", version.into()));
+        }
+        self.log.info(CALLER, "fetched snapshot", &fields);
+        self.log
+            .info(CALLER, "saved", &[("path", self.path.as_str().into())]);
+    }
+}
+
+impl Observer for Lines {
+    fn event(&self, event: &Event) -> ControlFlow<()> {
+        match event {
+            Event::Started(Phase::Connect) => {
+                let part = part_of(Path::new(&self.path)).display().to_string();
+                let fields = [("path", part.into())];
+                self.log.info(CALLER, "created temporary db file", &fields);
+            }
+            Event::Started(Phase::Receive) => {
+                self.client
+                    .info(CLIENT_CALLER, "opened snapshot stream; downloading", &[]);
+                let fields = [("endpoint", self.endpoint(None))];
+                self.log.info(CALLER, "fetching snapshot", &fields);
+            }
+            Event::Started(Phase::Check) => {
+                self.client
+                    .info(CLIENT_CALLER, "completed snapshot read; closing", &[]);
+            }
+            _ => {}
+        }
+        match self.interrupt.signal() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// `now`, `3 seconds ago`, `2 minutes ago` (github.com/dustin/go-humanize).
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0 => "now".to_owned(),
+        1 => "1 second ago".to_owned(),
+        2..60 => format!("{seconds} seconds ago"),
+        60..120 => "1 minute ago".to_owned(),
+        120..3600 => format!("{} minutes ago", seconds / 60),
+        3600..7200 => "1 hour ago".to_owned(),
+        _ => format!("{} hours ago", seconds / 3600),
+    }
+}

@@ -1,0 +1,128 @@
+//! From the global flags to a cluster (etcdctl's `clientConfigFromCmd`), and in its order of refusals.
+
+use std::path::Path;
+use std::time::Duration;
+
+use etcd_snap::{Cluster, ErrorKind, Tls};
+
+use super::call::{Call, print_aside};
+use super::ended::{self, Ended, Result};
+use super::environment::variable_of;
+use super::failure;
+use super::go;
+use crate::{prompt, values};
+
+/// The cluster that the flags, and the variables beside them, lead to.
+pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
+    call.read_environment();
+    if call.flags.switch("debug") {
+        let mut flags: Vec<&str> = call.inherited.iter().map(|flag| flag.name).collect();
+        flags.retain(|name| *name != "compat" && *name != "password-file");
+        for name in flags {
+            let value = match name {
+                // What the original prints here is the password.
+                "password" | "auth-jwt-token" if call.flags.changed(name) => "[redacted]",
+                name => call.flags.text(name),
+            };
+            print_aside(format!("{}={value}", variable_of(name)));
+        }
+    }
+    for name in ["cert", "key", "cacert"] {
+        if call.flags.changed(name) && call.flags.text(name).is_empty() {
+            return Err(Ended::arguments(format!(
+                "empty string is passed to --{name} option"
+            )));
+        }
+    }
+    let login = login(call)?;
+    // Only now: an unknown form is refused behind the files.
+    call.form()?;
+    let tls = tls(call)?;
+    let endpoints = values::list(call.flags.text("endpoints"));
+    let mut cluster = Cluster::new(endpoints)
+        .map_err(|error| failure::ended(&error, ended::BAD_ARGUMENTS))?
+        .with_connect_timeout(dial_timeout(call));
+    if let Some(tls) = tls {
+        cluster = cluster.with_tls(tls);
+    }
+    if let Some((name, password)) = login {
+        cluster = cluster.with_user(name, password);
+    }
+    Ok(cluster)
+}
+
+/// The original waits for ever where it is 0.
+fn dial_timeout(call: &Call) -> Duration {
+    match call.flags.time("dial-timeout") {
+        Duration::ZERO => Duration::from_secs(60 * 60 * 24),
+        time => time,
+    }
+}
+
+/// How long a short command may take.
+pub(super) fn command_timeout(call: &Call) -> Duration {
+    call.flags.time("command-timeout")
+}
+
+fn login(call: &Call) -> Result<Option<(String, String)>> {
+    let flags = &call.flags;
+    let user = flags.text("user");
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let given = flags.text("password");
+    if !given.is_empty() {
+        return Ok(Some((user.to_owned(), given.to_owned())));
+    }
+    if let Some((name, password)) = user.split_once(':') {
+        return Ok(Some((name.to_owned(), password.to_owned())));
+    }
+    let file = flags.text("password-file");
+    let password = if file.is_empty() {
+        prompt::secret("Password: ").map_err(|error| Ended::error(go::system(&error)))?
+    } else {
+        let path = Path::new(file);
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Ended::arguments(go::path_error("open", path, &error)))?;
+        text.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    Ok(Some((user.to_owned(), password)))
+}
+
+/// TLS, where a flag says anything about it (`newTLSConfig`).
+fn tls(call: &Call) -> Result<Option<Tls>> {
+    let flags = &call.flags;
+    let (cert, key, cacert) = (flags.text("cert"), flags.text("key"), flags.text("cacert"));
+    if cert.is_empty() != key.is_empty() {
+        return Err(Ended::arguments(format!(
+            "KeyFile and CertFile must both be present[key: {key}, cert: {cert}]"
+        )));
+    }
+    let wanted = !cert.is_empty() || !cacert.is_empty() || !flags.switch("insecure-transport");
+    // Without anything else it says nothing, as in the original.
+    if !wanted {
+        return Ok(None);
+    }
+    let mut tls = Tls::builder();
+    if !cert.is_empty() {
+        tls = tls.identity_files(cert, key);
+    }
+    if !cacert.is_empty() {
+        tls = tls.ca_file(cacert);
+    }
+    if flags.switch("insecure-skip-tls-verify") {
+        tls = tls.danger_skip_verification();
+    }
+    for path in [cert, key, cacert] {
+        if path.is_empty() {
+            continue;
+        }
+        std::fs::read(path)
+            .map_err(|error| Ended::arguments(go::path_error("open", Path::new(path), &error)))?;
+    }
+    let tls = tls.build().map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => failure::tls_files(&error),
+        _ => failure::ended(&error, ended::BAD_ARGUMENTS),
+    })?;
+    Ok(Some(tls))
+}
