@@ -6,6 +6,8 @@ use std::fmt::Display;
 pub(crate) const ERROR: u8 = 1;
 /// No client could be made, for a wrong password for example.
 pub(crate) const BAD_CONNECTION: u8 = 2;
+/// Also what the tool of etcd 2 ends with where it does not know the command.
+pub(crate) const INVALID_INPUT: u8 = 3;
 pub(crate) const BAD_FEATURE: u8 = 4;
 /// What every failed `snapshot save` ends with.
 pub(crate) const INTERRUPTED: u8 = 5;

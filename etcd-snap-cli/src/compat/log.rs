@@ -22,6 +22,8 @@ enum Form {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Log {
     form: Form,
+    /// The library's name in the line, where it has one.
+    logger: Option<&'static str>,
 }
 
 /// Values of a line, in their order.
@@ -35,12 +37,16 @@ impl Log {
                 Dialect::V3_4 => Form::JsonEpoch,
                 _ => Form::Json,
             },
+            logger: None,
         }
     }
 
-    /// What the client library writes: its lines had readable times from the start.
-    pub(crate) fn client() -> Self {
-        Self { form: Form::Json }
+    /// What the client library writes under that name: its lines had readable times from the start.
+    pub(crate) fn client(dialect: Dialect, name: &'static str) -> Self {
+        Self {
+            form: Form::Json,
+            logger: Some(name).filter(|_| dialect > Dialect::V3_4),
+        }
     }
 
     /// What a command that works on files writes.
@@ -50,6 +56,7 @@ impl Log {
                 (Tool::Etcdctl, Dialect::V3_4) => Form::JsonEpoch,
                 _ => Form::Console,
             },
+            logger: None,
         }
     }
 
@@ -111,8 +118,8 @@ impl Log {
             return line + "\n";
         }
         let mut pairs = vec![pair("level", &level.into(), ""), pair("ts", &time, "")];
-        if self.form == Form::Json && caller.starts_with("v3/") {
-            pairs.push(pair("logger", &"client".into(), ""));
+        if let Some(logger) = self.logger {
+            pairs.push(pair("logger", &logger.into(), ""));
         }
         pairs.push(pair("caller", &caller.into(), ""));
         pairs.push(pair("msg", &message.into(), ""));

@@ -67,7 +67,7 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
 fn execute(invocation: Invocation) -> Result<()> {
     let Invocation { tool, mut words } = invocation;
     let dialect = choose_dialect(&mut words)?;
-    require_api(tool, dialect)?;
+    require_api(tool, dialect, &words)?;
     let root = commands::root(tool);
     let mut words = words;
     // `help snapshot save` is `snapshot save --help`.
@@ -153,17 +153,23 @@ fn choose_dialect(words: &mut Vec<OsString>) -> Result<Dialect> {
 }
 
 /// Until 3.5, etcdctl looks at the variable first of all.
-fn require_api(tool: Tool, dialect: Dialect) -> Result<()> {
+fn require_api(tool: Tool, dialect: Dialect, words: &[OsString]) -> Result<()> {
     if tool != Tool::Etcdctl || dialect > Dialect::V3_5 {
         return Ok(());
     }
     match env::var("ETCDCTL_API").unwrap_or_default().as_str() {
         "" | "3" => Ok(()),
         "2" => {
+            // The one thing that a script for backups meets there.
+            let first = words
+                .iter()
+                .find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+            let topic = first.map(|word| word.to_string_lossy()).unwrap_or_default();
+            print_aside(format!("No help topic for '{topic}'"));
             print_aside(
-                "ETCDCTL_API=2 is the API of etcd 2, which etcd-snap does not provide: unset it, or use etcdctl 3.5",
+                "ETCDCTL_API=2 asks for the tool of etcd 2, which etcd-snap is not: unset it, or set it to 3",
             );
-            Err(Ended::silent(ended::ERROR))
+            Err(Ended::silent(ended::INVALID_INPUT))
         }
         other => {
             let colon = if dialect == Dialect::V3_4 { "" } else { ":" };

@@ -52,7 +52,7 @@ static ETCDUTL: Command = Command::group(
         Command::group(
             "snapshot",
             "look at and restore snapshots",
-            &[snapshot::STATUS, snapshot::RESTORE_UTILITY],
+            &[snapshot::STATUS, snapshot::RESTORE_UTILITY, snapshot::STUB],
         ),
         hashkv::HASHKV,
         version::VERSION,

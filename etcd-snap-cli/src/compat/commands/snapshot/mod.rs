@@ -6,5 +6,5 @@ mod save;
 mod status;
 
 pub(super) use restore::{RESTORE, RESTORE_UTILITY};
-pub(super) use save::SAVE;
+pub(super) use save::{SAVE, STUB};
 pub(super) use status::STATUS;

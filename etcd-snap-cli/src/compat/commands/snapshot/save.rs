@@ -31,6 +31,16 @@ pub(crate) const SAVE: Command = Command::new(
 )
 .flags(&[Flag::switch("no-clobber", "refuse to replace the file").ours()]);
 
+/// etcdutl 3.5 has the name, to send people to the other tool.
+pub(crate) const STUB: Command = Command::new("save", "<filename>", "see etcdctl", |_| {
+    print_aside("Command \"save\" is deprecated, Use `etcdctl snapshot save` to download snapshot");
+    Err(Ended::arguments(
+        "In order to download snapshot use: `etcdctl snapshot save ...`",
+    ))
+})
+.since(Dialect::V3_5)
+.until(Dialect::V3_5);
+
 fn run(call: &Call) -> Result<()> {
     let expects = match call.is_at_least(Dialect::V3_6) {
         true => "snapshot save expects one argument <filename>",
@@ -65,7 +75,16 @@ fn run(call: &Call) -> Result<()> {
         etcd_snap::save(&cluster, target, &options),
     );
     let report = saved.map_err(|failed| {
-        failure::stopped(failed, ended::INTERRUPTED, |error| why(&call, &path, error))
+        failure::stopped(failed, ended::INTERRUPTED, |error| {
+            match error.kind() {
+                // The original tries again until its time is over, and for ever without one.
+                ErrorKind::Connection | ErrorKind::Stalled if limit.is_some() => {
+                    lines.no_stream(error);
+                    "context deadline exceeded".to_owned()
+                }
+                _ => why(&path, error),
+            }
+        })
     })?;
     lines.saved(&report, started);
     let mut said = format!("Snapshot saved at {}\n", path.display());
@@ -93,7 +112,7 @@ fn note_endpoints(call: &Call) {
     }
 }
 
-fn why(call: &Call, path: &Path, error: &Error) -> String {
+fn why(path: &Path, error: &Error) -> String {
     let part = part_of(path);
     match error.kind() {
         ErrorKind::NotFound | ErrorKind::AccessDenied | ErrorKind::Io
@@ -113,9 +132,7 @@ fn why(call: &Call, path: &Path, error: &Error) -> String {
             format!("could not rename {part} to {path} (rename {part} {path}: file exists)")
         }
         ErrorKind::Denied | ErrorKind::Server => {
-            let answer = failure::answered(error).unwrap_or_else(|| failure::sentence(error));
-            let _ = call;
-            answer
+            failure::answered(error).unwrap_or_else(|| failure::sentence(error))
         }
         _ => failure::sentence(error),
     }
@@ -141,7 +158,7 @@ impl Lines {
     fn new(call: &Call, path: &Path, interrupt: Interrupt) -> Self {
         Self {
             log: Log::online(call.dialect),
-            client: Log::client(),
+            client: Log::client(call.dialect, "client"),
             dialect: call.dialect,
             path: path.display().to_string(),
             endpoints: crate::values::list(call.flags.text("endpoints")),
@@ -157,6 +174,13 @@ impl Lines {
             (_, Some(used)) => used.into(),
             (many, None) => many.join(",").into(),
         }
+    }
+
+    fn no_stream(&self, error: &Error) {
+        let fields = [("error", failure::sentence(error).into())];
+        let message = "streamer failed to create ClientStream";
+        self.client
+            .error("v3/retry_interceptor.go", message, &fields);
     }
 
     fn saved(&self, report: &SaveReport, started: Instant) {
