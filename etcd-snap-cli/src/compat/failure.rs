@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use etcd_snap::{Error, ErrorKind};
+use etcd_snap::Error;
 
 use super::ended::{self, Ended};
 use super::go;
@@ -60,16 +60,18 @@ pub(super) fn answered(error: &Error) -> Option<String> {
     if message.starts_with("etcdserver: ") {
         return Some(message.to_owned());
     }
-    let code = detail(error, "code")?;
+    status(error)
+}
+
+/// The same with its code in any case.
+pub(super) fn status(error: &Error) -> Option<String> {
+    let (code, message) = (detail(error, "code")?, detail(error, "message")?);
     Some(format!("rpc error: code = {code} desc = {message}"))
 }
 
 /// Why work that can be stopped, and has its time, did not end well.
 pub(super) fn stopped(failure: Failure, code: u8, word: impl FnOnce(&Error) -> String) -> Ended {
     match failure {
-        Failure::Library { error, .. } if error.kind() == ErrorKind::InvalidInput => {
-            Ended::new(code, word(&error))
-        }
         Failure::Library { error, .. } => Ended::new(code, word(&error)),
         Failure::Late { .. } => Ended::new(code, "context deadline exceeded"),
         // The original dies of the signal, which a shell reports with the same number.

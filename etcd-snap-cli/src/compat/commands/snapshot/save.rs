@@ -21,6 +21,7 @@ use crate::render::text;
 use crate::standard;
 
 const CALLER: &str = "snapshot/v3_snapshot.go";
+const RETRY_CALLER: &str = "v3/retry_interceptor.go";
 const CLIENT_CALLER: &str = "v3/maintenance.go";
 
 pub(crate) const SAVE: Command = Command::new(
@@ -82,6 +83,7 @@ fn run(call: &Call) -> Result<()> {
                     lines.no_stream(error);
                     "context deadline exceeded".to_owned()
                 }
+                ErrorKind::Denied | ErrorKind::Server => lines.refused(error),
                 _ => why(&path, error),
             }
         })
@@ -131,9 +133,6 @@ fn why(path: &Path, error: &Error) -> String {
             let (part, path) = (part.display(), path.display());
             format!("could not rename {part} to {path} (rename {part} {path}: file exists)")
         }
-        ErrorKind::Denied | ErrorKind::Server => {
-            failure::answered(error).unwrap_or_else(|| failure::sentence(error))
-        }
         _ => failure::sentence(error),
     }
 }
@@ -176,11 +175,60 @@ impl Lines {
         }
     }
 
+    /// The original makes its file when it is logged in, which is later than we do.
+    fn created(&self) {
+        let part = part_of(Path::new(&self.path)).display().to_string();
+        let fields = [("path", part.into())];
+        self.log.info(CALLER, "created temporary db file", &fields);
+    }
+
+    fn opened(&self) {
+        self.client
+            .info(CLIENT_CALLER, "opened snapshot stream; downloading", &[]);
+    }
+
+    fn fetching(&self) {
+        let fields = [("endpoint", self.endpoint(None))];
+        self.log.info(CALLER, "fetching snapshot", &fields);
+    }
+
     fn no_stream(&self, error: &Error) {
+        self.created();
         let fields = [("error", failure::sentence(error).into())];
         let message = "streamer failed to create ClientStream";
-        self.client
-            .error("v3/retry_interceptor.go", message, &fields);
+        self.client.error(RETRY_CALLER, message, &fields);
+    }
+
+    /// What the server said instead: to the login, or on the stream.
+    fn refused(&self, error: &Error) -> String {
+        let Some(answer) = failure::answered(error) else {
+            return failure::sentence(error);
+        };
+        let whole = failure::status(error).unwrap_or_else(|| answer.clone());
+        if answer.contains("authentication failed") {
+            let fields = [
+                ("target", self.endpoint(None)),
+                ("attempt", 0.into()),
+                ("error", whole.into()),
+            ];
+            let message = "retrying of unary invoker failed";
+            self.client.warn(RETRY_CALLER, message, &fields);
+            return answer;
+        }
+        self.created();
+        self.opened();
+        // Since 3.6 the first message comes before the line.
+        if self.dialect < Dialect::V3_6 {
+            self.fetching();
+        }
+        let fields = [("error", whole.as_str().into())];
+        let message = "failed to receive from snapshot stream; closing";
+        self.client.warn(CLIENT_CALLER, message, &fields);
+        if self.dialect < Dialect::V3_6 {
+            answer
+        } else {
+            whole
+        }
     }
 
     fn saved(&self, report: &SaveReport, started: Instant) {
@@ -210,16 +258,10 @@ impl Lines {
 impl Observer for Lines {
     fn event(&self, event: &Event) -> ControlFlow<()> {
         match event {
-            Event::Started(Phase::Connect) => {
-                let part = part_of(Path::new(&self.path)).display().to_string();
-                let fields = [("path", part.into())];
-                self.log.info(CALLER, "created temporary db file", &fields);
-            }
             Event::Started(Phase::Receive) => {
-                self.client
-                    .info(CLIENT_CALLER, "opened snapshot stream; downloading", &[]);
-                let fields = [("endpoint", self.endpoint(None))];
-                self.log.info(CALLER, "fetching snapshot", &fields);
+                self.created();
+                self.opened();
+                self.fetching();
             }
             Event::Started(Phase::Check) => {
                 self.client
