@@ -68,6 +68,8 @@ fn run(call: &Call) -> Result<()> {
         .flags
         .changed("command-timeout")
         .then(|| connection::command_timeout(&call));
+    // Logging in has the time that dialling has, whatever the command has.
+    let logs_in = !call.flags.text("user").is_empty();
     let started = Instant::now();
     let saved = online(
         &interrupt,
@@ -79,6 +81,10 @@ fn run(call: &Call) -> Result<()> {
         failure::stopped(failed, ended::INTERRUPTED, |error| {
             match error.kind() {
                 // The original tries again until its time is over, and for ever without one.
+                ErrorKind::Connection | ErrorKind::Stalled if logs_in => {
+                    lines.no_login(error);
+                    "context deadline exceeded".to_owned()
+                }
                 ErrorKind::Connection | ErrorKind::Stalled if limit.is_some() => {
                     lines.no_stream(error);
                     "context deadline exceeded".to_owned()
@@ -199,6 +205,20 @@ impl Lines {
         self.client.error(RETRY_CALLER, message, &fields);
     }
 
+    fn no_login(&self, error: &Error) {
+        self.unary_failed(failure::sentence(error));
+    }
+
+    fn unary_failed(&self, why: String) {
+        let fields = [
+            ("target", self.endpoint(None)),
+            ("attempt", 0.into()),
+            ("error", why.into()),
+        ];
+        let message = "retrying of unary invoker failed";
+        self.client.warn(RETRY_CALLER, message, &fields);
+    }
+
     /// What the server said instead: to the login, or on the stream.
     fn refused(&self, error: &Error) -> String {
         let Some(answer) = failure::answered(error) else {
@@ -206,13 +226,7 @@ impl Lines {
         };
         let whole = failure::status(error).unwrap_or_else(|| answer.clone());
         if answer.contains("authentication failed") {
-            let fields = [
-                ("target", self.endpoint(None)),
-                ("attempt", 0.into()),
-                ("error", whole.into()),
-            ];
-            let message = "retrying of unary invoker failed";
-            self.client.warn(RETRY_CALLER, message, &fields);
+            self.unary_failed(whole);
             return answer;
         }
         self.created();
