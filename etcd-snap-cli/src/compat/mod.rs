@@ -25,6 +25,8 @@ use dialect::{Dialect, Tool};
 use ended::{Ended, Result};
 use tree::{CommandKind, Found};
 
+use crate::render;
+
 const VARIABLE: &str = "ETCD_SNAP_COMPAT";
 
 /// A call in the words of another tool.
@@ -57,7 +59,9 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
             if let Some(text) = &ended.text {
-                print_aside(format!("Error: {}", crate::render::text::visible(text)));
+                // Lines stay lines: what is wrong with a file can be a list.
+                let lines: Vec<String> = text.split('\n').map(render::text::visible).collect();
+                print_aside(format!("Error: {}", lines.join("\n")));
             }
             ExitCode::from(ended.code)
         }

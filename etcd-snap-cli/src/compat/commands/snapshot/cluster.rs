@@ -1,8 +1,12 @@
 //! What a restore is told of the new cluster, refused as the original refuses it (`types.NewURLs`, `VerifyBootstrap`).
 
+use std::net::ToSocketAddrs as _;
+
 use etcd_snap::{Error, NewCluster, PeerUrl, PeerUrls};
+use serde_json::Value;
 
 use crate::compat::ended::{Ended, Result};
+use crate::compat::log::Log;
 use crate::compat::{failure, go};
 
 /// The URLs of `--initial-advertise-peer-urls`.
@@ -13,12 +17,19 @@ pub(super) fn peer_urls(list: &str) -> Result<PeerUrls> {
     PeerUrls::parse(list).map_err(sentence)
 }
 
-/// The members of `--initial-cluster`.
-pub(super) fn new_cluster(text: &str, token: &str) -> Result<NewCluster> {
+/// The members of `--initial-cluster`, with the member that is restored among them.
+pub(super) fn new_cluster(text: &str, token: &str, name: &str) -> Result<NewCluster> {
     let pieces = || text.split(',').filter(|piece| !piece.is_empty());
+    let named = |piece: &'_ str| piece.split_once('=').map_or(piece, |(name, _)| name) == name;
     for piece in pieces() {
         let (_, url) = piece.split_once('=').unwrap_or((piece, ""));
         check(url)?;
+    }
+    if !pieces().any(named) {
+        return Err(Ended::error(format!(
+            "couldn't find local name {} in the initial cluster configuration",
+            go::quote(name)
+        )));
     }
     let mut urls: Vec<String> = pieces()
         .filter_map(|piece| Some(PeerUrl::parse(piece.split_once('=')?.1).ok()?.to_string()))
@@ -34,38 +45,98 @@ pub(super) fn new_cluster(text: &str, token: &str) -> Result<NewCluster> {
     })
 }
 
-/// Whether the member is in it, and goes by the URLs that it will advertise.
-pub(super) fn check_member(cluster: &NewCluster, name: &str, advertised: &PeerUrls) -> Result<()> {
-    let Ok(member) = cluster.member(name) else {
-        return Err(Ended::error(format!(
-            "couldn't find local name {} in the initial cluster configuration",
-            go::quote(name)
-        )));
+/// Whether the member goes by the URLs that it will advertise: by the same texts, or by names of the same addresses.
+pub(super) fn check_advertised(
+    log: &Log,
+    cluster: &NewCluster,
+    name: &str,
+    advertised: &PeerUrls,
+) -> Result<()> {
+    let mine = cluster.member(name).map_err(sentence)?.peer_urls();
+    let texts = |urls: &PeerUrls| -> Vec<String> { urls.iter().map(PeerUrl::to_string).collect() };
+    let (mine, advertised) = (texts(mine), texts(advertised));
+    let Err(why) = equal(log, &advertised, &mine) else {
+        return Ok(());
     };
-    let lacks = |urls: &PeerUrls, url: &PeerUrl| urls.iter().all(|other| other != url);
-    let given = |urls: &PeerUrls| {
-        let all: Vec<String> = urls.iter().map(|url| format!("{name}={url}")).collect();
+    let missing = |these: &[String], there: &[String], prefix: &str| -> Vec<String> {
+        let missing = these.iter().filter(|url| !there.contains(url));
+        missing.map(|url| format!("{prefix}{url}")).collect()
+    };
+    let own = format!("{name}=");
+    let lacks = missing(&mine, &advertised, &own);
+    if !lacks.is_empty() {
+        return Err(Ended::error(format!(
+            "--initial-cluster has {} but missing from --initial-advertise-peer-urls={} ({why})",
+            lacks.join(","),
+            advertised.join(",")
+        )));
+    }
+    // The original names the advertised URLs as the ones of the cluster here.
+    let all: Vec<String> = advertised.iter().map(|url| format!("{own}{url}")).collect();
+    Err(Ended::error(format!(
+        "--initial-advertise-peer-urls has {} but missing from --initial-cluster={}",
+        missing(&advertised, &mine, "").join(","),
         all.join(",")
+    )))
+}
+
+/// `netutil.URLStringsEqual`.
+fn equal(log: &Log, one: &[String], other: &[String]) -> Result<(), String> {
+    let quoted = |urls: &[String]| {
+        let quoted: Vec<String> = urls.iter().map(|url| go::quote(url)).collect();
+        format!("[{}]", quoted.join(" "))
     };
-    let mine = member.peer_urls();
-    // The original compares pairs in order, and names the first that differs.
-    let differing = mine.iter().zip(advertised.iter()).find(|(a, b)| a != b);
-    let resolved = differing.map_or(String::new(), |(a, b)| {
-        format!(" (resolved urls: \"{b}\" != \"{a}\")")
-    });
-    if mine.iter().any(|url| lacks(advertised, url)) {
-        return Err(Ended::error(format!(
-            "--initial-cluster has {} but missing from --initial-advertise-peer-urls={advertised}{resolved}",
-            given(mine)
-        )));
+    if one.len() != other.len() {
+        return Err(format!("len({}) != len({})", quoted(one), quoted(other)));
     }
-    if advertised.iter().any(|url| lacks(mine, url)) {
-        return Err(Ended::error(format!(
-            "--initial-advertise-peer-urls has {advertised} but missing from --initial-cluster={}{resolved}",
-            given(mine)
-        )));
+    if one == other {
+        return Ok(());
     }
-    Ok(())
+    let resolved = |urls: &[String]| -> Result<Vec<String>, String> {
+        let mut resolved = urls
+            .iter()
+            .map(|url| resolve(log, url))
+            .collect::<Result<Vec<_>, _>>()?;
+        resolved.sort_unstable();
+        Ok(resolved)
+    };
+    let (one, other) = (resolved(one)?, resolved(other)?);
+    match one.iter().zip(&other).find(|(one, other)| one != other) {
+        None => Ok(()),
+        Some((one, other)) => Err(format!("resolved urls: \"{one}\" != \"{other}\"")),
+    }
+}
+
+/// The URL with an address in the place of its name. The original tries for half a minute; we once.
+fn resolve(log: &Log, url: &str) -> Result<String, String> {
+    const CALLER: &str = "netutil/netutil.go";
+    let Some((scheme @ ("http" | "https"), host)) = url.split_once("://") else {
+        return Ok(url.to_owned());
+    };
+    if host.starts_with("localhost:") {
+        return Ok(url.to_owned());
+    }
+    let place = [("url", Value::from(url)), ("host", Value::from(host))];
+    let found = host.to_socket_addrs().map(|mut addresses| addresses.next());
+    match found {
+        Ok(Some(address)) => {
+            let address = address.to_string();
+            let [first, second] = place;
+            let fields = [first, second, ("resolved-addr", address.as_str().into())];
+            log.info(CALLER, "resolved URL Host", &fields);
+            Ok(format!("{scheme}://{address}"))
+        }
+        Ok(None) | Err(_) => {
+            let why = format!(
+                "lookup {}: no such host",
+                host.rsplit_once(':').map_or(host, |(host, _)| host)
+            );
+            let [first, second] = place;
+            let fields = [first, second, ("error", why.as_str().into())];
+            log.warn(CALLER, "failed to resolve URL Host", &fields);
+            Err(format!("failed to resolve {} ({why})", go::quote(url)))
+        }
+    }
 }
 
 fn check(url: &str) -> Result<()> {

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use etcd_snap::{
-    Bump, Error, ErrorKind, MemberTarget, NewCluster, PeerUrls, RestoreOptions, RestoreReport,
-    Snapshot,
+    Bump, Error, ErrorKind, MemberTarget, NewCluster, RestoreOptions, RestoreReport, Snapshot,
 };
 use serde_json::{Value, json};
 
@@ -88,17 +87,18 @@ fn run(call: &Call) -> Result<()> {
         ));
     }
     let advertised = cluster::peer_urls(flags.text("initial-advertise-peer-urls"))?;
+    let name = flags.text("name");
     let new = cluster::new_cluster(
         flags.text("initial-cluster"),
         flags.text("initial-cluster-token"),
+        name,
     )?;
-    let name = flags.text("name");
-    cluster::check_member(&new, name, &advertised)?;
-    let places = Places::of(call, path)?;
     let log = call.offline_log();
+    cluster::check_advertised(&log, &new, name, &advertised)?;
+    let places = Places::of(call, path)?;
     log.info(CALLER, "restoring snapshot", &places.fields(call));
-    let report = restore(path, &new, advertised, &places, call)
-        .map_err(|failed| failure::stopped(failed, ended::ERROR, |error| why(path, error)))?;
+    let report = restore(path, &new, &places, call)
+        .map_err(|failed| failure::stopped(failed, ended::ERROR, |error| why(call, path, error)))?;
     tell(&log, call, &new, &report, bump);
     log.info(CALLER, "restored snapshot", &places.fields(call));
     Ok(())
@@ -107,7 +107,6 @@ fn run(call: &Call) -> Result<()> {
 fn restore(
     path: &Path,
     new: &NewCluster,
-    advertised: PeerUrls,
     places: &Places,
     call: &Call,
 ) -> crate::failure::Result<RestoreReport> {
@@ -116,8 +115,8 @@ fn restore(
         revisions => Bump::By(revisions),
     };
     let name = call.flags.text("name");
-    let mut target =
-        MemberTarget::new(name, &places.data_dir).with_advertised_peer_urls(advertised);
+    // The URLs that it will advertise were compared, by their addresses too.
+    let mut target = MemberTarget::new(name, &places.data_dir);
     if let Some(wal_dir) = &places.own_wal_dir {
         target = target.with_wal_dir(wal_dir);
     }
@@ -226,7 +225,9 @@ fn tell(log: &Log, call: &Call, new: &NewCluster, report: &RestoreReport, bump: 
     }
 }
 
-fn why(path: &Path, error: &Error) -> String {
+fn why(call: &Call, path: &Path, error: &Error) -> String {
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    let lacks_digest = size % 512 != 32 && !call.flags.switch("skip-hash-check");
     let decimal = |name: &str| {
         let hex = failure::detail(error, name)?;
         let bytes: Option<Vec<String>> = (0..hex.len() / 2)
@@ -249,8 +250,12 @@ fn why(path: &Path, error: &Error) -> String {
             let system = failure::system(error);
             system.map_or_else(String::new, |system| go::path_error("open", path, system))
         }
-        ErrorKind::NotASnapshot if fs::metadata(path).is_ok_and(|file| file.len() == 0) => {
+        ErrorKind::NotASnapshot if size == 0 => {
             format!("seek {}: invalid argument", path.display())
+        }
+        // The original looks for the digest first.
+        ErrorKind::NotASnapshot if lacks_digest => {
+            "snapshot missing hash but --skip-hash-check=false".to_owned()
         }
         _ => failure::sentence(error),
     }

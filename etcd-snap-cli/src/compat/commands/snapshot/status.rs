@@ -49,7 +49,7 @@ fn run(call: &Call) -> Result<()> {
         let options = etcd_snap::StatusOptions::default().with_observer(progress);
         etcd_snap::status_with(&Snapshot::open(path)?, &options)
     })
-    .map_err(|failed| failure::stopped(failed, ended::ERROR, |error| why(path, error)))?;
+    .map_err(|failed| failure::stopped(failed, ended::ERROR, |error| why(call, path, error)))?;
     print(match form {
         Form::Simple => {
             let mut cells = cells(call, &status);
@@ -64,14 +64,24 @@ fn run(call: &Call) -> Result<()> {
     })
 }
 
-fn why(path: &Path, error: &etcd_snap::Error) -> String {
+fn why(call: &Call, path: &Path, error: &etcd_snap::Error) -> String {
     match error.kind() {
-        ErrorKind::NotASnapshot => "invalid database".to_owned(),
+        ErrorKind::NotASnapshot => not_a_database(call, path),
         ErrorKind::Damaged => damage(path).unwrap_or_else(|| failure::sentence(error)),
         _ => match failure::system(error) {
             Some(system) => go::path_error("open", path, system),
             None => failure::sentence(error),
         },
+    }
+}
+
+/// What bbolt says, which looks at the size first.
+fn not_a_database(call: &Call, path: &Path) -> String {
+    const TWO_PAGES: u64 = 8192;
+    match fs::metadata(path).map_or(0, |file| file.len()) {
+        size if size >= TWO_PAGES => "invalid database".to_owned(),
+        size if call.is_at_least(Dialect::V3_6) => format!("file size too small {size}"),
+        _ => "file size too small".to_owned(),
     }
 }
 
