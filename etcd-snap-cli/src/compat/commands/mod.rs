@@ -1,5 +1,6 @@
 //! The commands: what they are called, what they take, and one file for what each does.
 
+mod completion;
 mod hashkv;
 mod snapshot;
 mod version;
@@ -27,6 +28,7 @@ static ETCDCTL: Command = Command::group(
             &[snapshot::SAVE, snapshot::STATUS, snapshot::RESTORE],
         ),
         version::VERSION,
+        completion::COMPLETION,
         Command::elsewhere("auth"),
         Command::elsewhere("check"),
         Command::elsewhere("compaction"),
@@ -56,6 +58,7 @@ static ETCDUTL: Command = Command::group(
         ),
         hashkv::HASHKV,
         version::VERSION,
+        completion::COMPLETION,
         Command::elsewhere("backup").until(V3_5),
         Command::elsewhere("check").until(V3_5),
     ],
