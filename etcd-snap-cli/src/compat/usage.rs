@@ -71,7 +71,7 @@ fn line(name: &str, command: &Command) -> String {
     }
 }
 
-fn list(mut flags: Vec<Flag>) -> String {
+pub(crate) fn list(mut flags: Vec<Flag>) -> String {
     flags.sort_by_key(|flag| flag.name);
     let heads: Vec<String> = flags.iter().map(head).collect();
     let width = heads.iter().map(String::len).max().unwrap_or_default();

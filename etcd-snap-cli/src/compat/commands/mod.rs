@@ -2,6 +2,7 @@
 
 mod completion;
 mod hashkv;
+mod options;
 mod snapshot;
 mod version;
 
@@ -29,6 +30,7 @@ static ETCDCTL: Command = Command::group(
         ),
         version::VERSION,
         completion::COMPLETION,
+        options::OPTIONS,
         Command::elsewhere("auth"),
         Command::elsewhere("check"),
         Command::elsewhere("compaction"),
