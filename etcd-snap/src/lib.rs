@@ -9,6 +9,7 @@
 //! * [`status`] gives the numbers that etcd's own tools print, and [`fast_status`] in milliseconds what a few pages tell.
 //! * [`hash_kv`] gives the hash by which members compare their keys, as a live one would answer it.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
+//! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
 //!
 //! What asks a cluster is async and needs a tokio runtime (`save_blocking` and `attest_blocking` bring one); the other verbs
@@ -89,7 +90,7 @@ pub use attest::{
 pub use backend::Revision;
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
-pub use client::{Cluster, Password, Tls, TlsBuilder};
+pub use client::{Cluster, Password, Tls, TlsBuilder, api};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use fast_status::{FastStatus, fast_status};

@@ -26,6 +26,13 @@ pub(crate) async fn reach(
     cluster: &Cluster,
     endpoint: &Endpoint,
 ) -> Result<(Member, MemberStatus)> {
+    let member = open(cluster, endpoint).await?;
+    let status = member.status().await?;
+    Ok((member, status))
+}
+
+/// Connects to one endpoint and logs in.
+pub(super) async fn open(cluster: &Cluster, endpoint: &Endpoint) -> Result<Member> {
     let limit = cluster.connect_timeout();
     let system;
     let tls = match cluster.tls() {
@@ -37,12 +44,10 @@ pub(crate) async fn reach(
         }
     };
     let channel = connect(endpoint, tls, limit).await?;
-    let member = Member::log_in(channel, endpoint, cluster.user(), limit).await?;
-    let status = member.status().await?;
-    Ok((member, status))
+    Member::log_in(channel, endpoint, cluster.user(), limit).await
 }
 
-fn none_of(mut failures: Vec<Error>) -> Error {
+pub(super) fn none_of(mut failures: Vec<Error>) -> Error {
     if failures.len() == 1 {
         return failures.remove(0);
     }

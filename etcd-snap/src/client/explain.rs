@@ -255,6 +255,12 @@ pub(crate) fn status(endpoint: &str, user: Option<&str>, doing: &str, status: &S
     let missing_right = crate::stream::missing_right(endpoint, user, doing, message);
     let (kind, sentence) = if let Some(sentence) = missing_right {
         (ErrorKind::Denied, sentence)
+    } else if status.code() == Code::Unimplemented && status.message().starts_with("unknown method")
+    {
+        (
+            ErrorKind::Server,
+            format!("{endpoint} cannot {doing} in this way: its etcd is too old for that"),
+        )
     } else if status.code() == Code::Unimplemented {
         (
             ErrorKind::Connection,
@@ -292,6 +298,8 @@ pub(crate) fn stream_status(endpoint: &str, user: Option<&str>, status: &Status)
             format!("the connection to {endpoint} broke"),
         )
         .with_endpoint(endpoint)
+        .with_detail("code", format!("{:?}", status.code()))
+        .with_detail("message", status.message())
         .with_source(Answer::of(status));
     }
     self::status(endpoint, user, "send a snapshot", status)

@@ -9,6 +9,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::ask::{Answer, Sizes};
 use super::auth::User;
 use super::counted::Counted;
 use super::endpoint::Endpoint;
@@ -16,7 +17,7 @@ use super::explain;
 use super::generated::etcdserverpb::auth_client::AuthClient;
 use super::generated::etcdserverpb::maintenance_client::MaintenanceClient;
 use super::generated::etcdserverpb::{
-    HashKvRequest, SnapshotRequest, SnapshotResponse, StatusRequest,
+    HashKvRequest, HashKvResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
 };
 use crate::stream::{Arrivals, Chunk};
 use crate::{ClusterId, Error, ErrorKind, MemberId, Result, Revision};
@@ -139,19 +140,18 @@ impl Member {
                 format!("{} gave a token that cannot be sent back", self.endpoint),
             )
             .with_endpoint(&*self.endpoint)
+            .with_detail("code", "DeadlineExceeded")
         })?;
         token.set_sensitive(true);
         Ok(Some(token))
     }
 
     pub(crate) async fn status(&self) -> Result<MemberStatus> {
-        const DOING: &str = "report its status";
-        let mut client = MaintenanceClient::new(self.channel.clone());
         let status = self
-            .in_time(DOING, client.status(self.request(StatusRequest {})))
+            .ask_status(self.limit, Sizes::USUAL)
             .await?
-            .map_err(|status| self.refused(DOING, &status))?
-            .into_inner();
+            .map_err(|status| self.refused("report its status", &status))?
+            .message;
         let header = status.header.unwrap_or_default();
         Ok(MemberStatus {
             cluster_id: ClusterId::new(header.cluster_id),
@@ -164,6 +164,30 @@ impl Member {
         })
     }
 
+    pub(super) async fn ask_status(
+        &self,
+        limit: Duration,
+        sizes: Sizes,
+    ) -> Result<Result<Answer<StatusResponse>, Status>> {
+        let path = "/etcdserverpb.Maintenance/Status";
+        self.ask("report its status", path, StatusRequest {}, limit, sizes)
+            .await
+    }
+
+    pub(super) async fn ask_for_hash(
+        &self,
+        revision: Option<Revision>,
+        limit: Duration,
+        sizes: Sizes,
+    ) -> Result<Result<Answer<HashKvResponse>, Status>> {
+        let question = HashKvRequest {
+            revision: revision.map_or(0, Revision::get),
+        };
+        let path = "/etcdserverpb.Maintenance/HashKV";
+        self.ask("hash its keys", path, question, limit, sizes)
+            .await
+    }
+
     /// Asks for the hash over its keys at a revision; at its current one, where none is given. The member reads all of its
     /// keys for it, for which it gets as long as `limit`.
     pub(crate) async fn hash_kv(
@@ -171,17 +195,12 @@ impl Member {
         revision: Option<Revision>,
         limit: Duration,
     ) -> Result<KvHash, NoHash> {
-        const DOING: &str = "hash its keys";
-        let request = HashKvRequest {
-            revision: revision.map_or(0, Revision::get),
-        };
-        let mut client = MaintenanceClient::new(self.channel.clone());
         let answer = self
-            .within(limit, DOING, client.hash_kv(self.request(request)))
+            .ask_for_hash(revision, limit, Sizes::USUAL)
             .await
             .map_err(NoHash::Failed)?;
         let answer = match answer {
-            Ok(answer) => answer.into_inner(),
+            Ok(answer) => answer.message,
             Err(status) => {
                 let ends = |end: &str| status.message().ends_with(end);
                 return Err(if ends("required revision has been compacted") {
@@ -191,7 +210,7 @@ impl Member {
                 } else if ends("rpc not supported for learner") {
                     NoHash::Learner
                 } else {
-                    NoHash::Failed(self.refused(DOING, &status))
+                    NoHash::Failed(self.refused("hash its keys", &status))
                 });
             }
         };
@@ -232,6 +251,10 @@ impl Member {
         self.channel.clone()
     }
 
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     pub(super) fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(token) = &self.token {
@@ -252,7 +275,7 @@ impl Member {
         self.within(self.limit, doing, call).await
     }
 
-    async fn within<T>(
+    pub(super) async fn within<T>(
         &self,
         limit: Duration,
         doing: &str,
@@ -267,6 +290,7 @@ impl Member {
                 ),
             )
             .with_endpoint(&*self.endpoint)
+            .with_detail("code", "DeadlineExceeded")
         })
     }
 }

@@ -1,7 +1,11 @@
 //! Who else belongs to the cluster.
 
-use super::generated::etcdserverpb::MemberListRequest;
-use super::generated::etcdserverpb::cluster_client::ClusterClient;
+use std::time::Duration;
+
+use tonic::Status;
+
+use super::ask::{Answer, Sizes};
+use super::generated::etcdserverpb::{MemberListRequest, MemberListResponse};
 use super::maintenance::Member;
 use crate::{MemberId, Result};
 
@@ -17,16 +21,11 @@ pub(crate) struct ListedMember {
 impl Member {
     /// The members that it knows of: its own view, for which it needs no quorum.
     pub(crate) async fn list(&self) -> Result<Vec<ListedMember>> {
-        const DOING: &str = "list the members";
-        let request = self.request(MemberListRequest {
-            linearizable: false,
-        });
-        let mut client = ClusterClient::new(self.channel());
         let answer = self
-            .in_time(DOING, client.member_list(request))
+            .ask_for_members(false, self.limit(), Sizes::USUAL)
             .await?
-            .map_err(|status| self.refused(DOING, &status))?;
-        let members = answer.into_inner().members.into_iter();
+            .map_err(|status| self.refused("list the members", &status))?;
+        let members = answer.message.members.into_iter();
         Ok(members
             .map(|member| ListedMember {
                 id: MemberId::new(member.id),
@@ -34,5 +33,17 @@ impl Member {
                 client_urls: member.client_urls,
             })
             .collect())
+    }
+
+    pub(super) async fn ask_for_members(
+        &self,
+        linearizable: bool,
+        limit: Duration,
+        sizes: Sizes,
+    ) -> Result<Result<Answer<MemberListResponse>, Status>> {
+        let question = MemberListRequest { linearizable };
+        let path = "/etcdserverpb.Cluster/MemberList";
+        self.ask("list the members", path, question, limit, sizes)
+            .await
     }
 }

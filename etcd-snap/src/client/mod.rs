@@ -1,5 +1,7 @@
 //! The online half: clusters, TLS, and the few RPCs that backups need.
 
+pub mod api;
+mod ask;
 mod auth;
 mod choose;
 mod cluster;

@@ -2,6 +2,7 @@
 
 mod access;
 mod alone;
+mod api;
 mod attest;
 mod boots;
 mod broken;

@@ -16,9 +16,10 @@ use crate::generated::etcdserverpb::auth_server::Auth as AuthService;
 use crate::generated::etcdserverpb::cluster_server::Cluster;
 use crate::generated::etcdserverpb::maintenance_server::Maintenance;
 use crate::generated::etcdserverpb::{
-    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, HashKvRequest,
-    HashKvResponse, Member, MemberListRequest, MemberListResponse, ResponseHeader, SnapshotRequest,
-    SnapshotResponse, StatusRequest, StatusResponse,
+    AlarmRequest, AlarmResponse, AuthenticateRequest, AuthenticateResponse, DefragmentRequest,
+    DefragmentResponse, HashKvRequest, HashKvResponse, Member, MemberListRequest,
+    MemberListResponse, ResponseHeader, SnapshotRequest, SnapshotResponse, StatusRequest,
+    StatusResponse,
 };
 
 const TOKEN: &str = "fake.1";
@@ -90,6 +91,13 @@ impl Maintenance for Etcd {
             leader: self.server.member_id,
             ..StatusResponse::default()
         }))
+    }
+
+    async fn defragment(
+        &self,
+        _: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        Err(Status::unimplemented("a fake server has no file"))
     }
 
     async fn hash_kv(
