@@ -38,8 +38,7 @@ pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
     // Only now: an unknown form is refused behind the files.
     call.form()?;
     let tls = tls(call)?;
-    let endpoints = values::list(call.flags.text("endpoints"));
-    let mut cluster = Cluster::new(endpoints)
+    let mut cluster = Cluster::new(endpoints(call))
         .map_err(|error| failure::ended(&error, ended::BAD_ARGUMENTS))?
         .with_connect_timeout(dial_timeout(call));
     if let Some(tls) = tls {
@@ -51,8 +50,13 @@ pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
     Ok(cluster)
 }
 
+/// The endpoints, as they are written.
+pub(super) fn endpoints(call: &Call) -> Vec<String> {
+    values::list(call.flags.text("endpoints"))
+}
+
 /// The original waits for ever where it is 0.
-fn dial_timeout(call: &Call) -> Duration {
+pub(super) fn dial_timeout(call: &Call) -> Duration {
     match call.flags.time("dial-timeout") {
         Duration::ZERO => Duration::from_secs(60 * 60 * 24),
         time => time,

@@ -29,6 +29,16 @@ pub(crate) fn parse_int(text: &str) -> Result<i64, String> {
     }
 }
 
+/// `strconv.ParseInt(text, 16, 64)`: digits only.
+pub(crate) fn parse_hex(text: &str) -> Result<i64, String> {
+    let refuse = |why: &str| Err(format!("strconv.ParseInt: parsing {}: {why}", quote(text)));
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return refuse("invalid syntax");
+    }
+    i64::from_str_radix(text, 16).or_else(|_| refuse("value out of range"))
+}
+
 /// `strconv.ParseUint(text, 0, 64)`.
 pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
     let refuse = |why: &str| Err(format!("strconv.ParseUint: parsing {}: {why}", quote(text)));

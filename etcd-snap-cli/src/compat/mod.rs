@@ -1,6 +1,8 @@
 //! etcdctl and etcdutl, as scripts call them: their grammar, their texts and their exit codes around the same calls of the
 //! library that our own commands make. Nothing outside of this module knows of dialects.
 
+mod answers;
+mod asking;
 mod call;
 mod commands;
 mod connection;

@@ -52,7 +52,8 @@ pub(crate) fn unresolved(endpoint: &Endpoint, source: io::Error) -> Error {
 }
 
 pub(crate) fn unconnected(endpoint: &Endpoint, limit: Duration, source: io::Error) -> Error {
-    match source.kind() {
+    let number = source.raw_os_error();
+    let error = match source.kind() {
         io::ErrorKind::ConnectionRefused => error(
             endpoint,
             "refuses connections: nothing listens there; is etcd running, and is this its client port?",
@@ -68,6 +69,10 @@ pub(crate) fn unconnected(endpoint: &Endpoint, limit: Duration, source: io::Erro
         }
         io::ErrorKind::NotFound => error(endpoint, "cannot be reached: its name has no address"),
         _ => error(endpoint, "cannot be reached").with_source(source),
+    };
+    match number {
+        Some(number) => error.with_detail("os_error", number.to_string()),
+        None => error,
     }
 }
 

@@ -1,8 +1,14 @@
 //! The commands: what they are called, what they take, and one file for what each does.
 
+mod alarm;
 mod completion;
+mod defragment;
+mod endpoint;
+mod get;
 mod hashkv;
+mod member;
 mod options;
+mod put;
 mod snapshot;
 mod version;
 
@@ -28,6 +34,31 @@ static ETCDCTL: Command = Command::group(
             "take, look at and restore snapshots",
             &[snapshot::SAVE, snapshot::STATUS, snapshot::RESTORE],
         ),
+        Command::group(
+            "endpoint",
+            "ask endpoints one by one",
+            &[endpoint::HASHKV, endpoint::HEALTH, endpoint::STATUS],
+        )
+        .flags(&[CLUSTER]),
+        Command::group(
+            "member",
+            "the members of the cluster",
+            &[
+                member::LIST,
+                Command::elsewhere("add"),
+                Command::elsewhere("promote"),
+                Command::elsewhere("remove"),
+                Command::elsewhere("update"),
+            ],
+        ),
+        Command::group(
+            "alarm",
+            "the alarms of the members",
+            &[alarm::DISARM, alarm::LIST],
+        ),
+        defragment::DEFRAG,
+        get::GET,
+        put::PUT,
         version::VERSION,
         completion::COMPLETION,
         options::OPTIONS,
@@ -80,6 +111,8 @@ static ETCDUTL: Command = Command::group(
     )
     .since(V3_7),
 ]);
+
+const CLUSTER: Flag = Flag::switch("cluster", "ask all members that the endpoints know of");
 
 /// The flags that all commands of etcdctl take.
 const GLOBAL: [Flag; 23] = [
