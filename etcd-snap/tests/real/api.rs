@@ -122,7 +122,7 @@ async fn questions(cluster: &RealCluster) -> Result<()> {
 
     ensure!(client.alarms().await?.message.alarms.is_empty());
     let member = MemberId::new(status.leader);
-    let disarmed = client.disarm(Some(member), AlarmType::Nospace).await?;
+    let disarmed = client.disarm(member, AlarmType::Nospace).await?;
     ensure!(disarmed.message.alarms.is_empty());
     limits(&known, cluster.endpoint(0)).await?;
     if cluster.credentials().is_some() {

@@ -71,7 +71,7 @@ fn line(look: Look, alarm: &AlarmMember) -> String {
     }
 }
 
-pub(super) fn name(alarm: i32) -> String {
+fn name(alarm: i32) -> String {
     match AlarmType::try_from(alarm) {
         Ok(known) => known.as_str_name().to_owned(),
         Err(_) => alarm.to_string(),

@@ -1,7 +1,5 @@
 //! `alarm list` and `alarm disarm`.
 
-use etcd_snap::api::messages::AlarmType;
-
 use crate::compat::answers::{self, Look};
 use crate::compat::asking::{self, Asking, Method, Refusal};
 use crate::compat::call::{Call, print};
@@ -37,9 +35,7 @@ fn disarm(call: &Call) -> Result<()> {
     let cluster = connection::cluster(&mut call)?;
     let look = Look::of(&call)?;
     let asking = Asking::any(&call, &cluster);
-    let answer = asking::run(asking.ask(METHOD, async |client| {
-        client.disarm(None, AlarmType::None).await
-    }))?
-    .map_err(Refusal::ended)?;
+    let answer = asking::run(asking.ask(METHOD, async |client| client.disarm_all().await))?
+        .map_err(Refusal::ended)?;
     print(answers::alarms(look, &answer)?)
 }

@@ -1,5 +1,7 @@
 //! What a member says of itself and of the others.
 
+use prost::Message;
+
 use super::messages::{
     AlarmRequest, AlarmResponse, AlarmType, DefragmentResponse, HashKvResponse, MemberListResponse,
     StatusResponse,
@@ -8,6 +10,9 @@ use super::{Answer, Client};
 use crate::client::generated::etcdserverpb::DefragmentRequest;
 use crate::client::generated::etcdserverpb::alarm_request::AlarmAction;
 use crate::{MemberId, Result, Revision};
+
+const ALARM: &str = "/etcdserverpb.Maintenance/Alarm";
+const DISARMING: &str = "disarm an alarm";
 
 impl Client {
     /// What the member knows about itself.
@@ -38,38 +43,62 @@ impl Client {
     /// # Errors
     /// Those of every question, see [`Client`].
     pub async fn alarms(&self) -> Result<Answer<AlarmResponse>> {
-        self.alarm("list the alarms", AlarmAction::Get, None, AlarmType::None)
-            .await
+        let everyone = MemberId::new(0);
+        self.alarm(
+            "list the alarms",
+            AlarmAction::Get,
+            everyone,
+            AlarmType::None,
+        )
+        .await
     }
 
-    /// Takes one alarm of one member back; the answer has it, if it was raised. `None` and [`AlarmType::None`] stand for
-    /// all, which servers from etcd 3.4 on do not take together with a single one.
+    /// Takes one alarm of one member back. The answer has it, if it was raised.
     ///
     /// # Errors
     /// Those of every question, see [`Client`].
     pub async fn disarm(
         &self,
-        member: Option<MemberId>,
+        member: MemberId,
         alarm: AlarmType,
     ) -> Result<Answer<AlarmResponse>> {
-        self.alarm("disarm an alarm", AlarmAction::Deactivate, member, alarm)
+        self.alarm(DISARMING, AlarmAction::Deactivate, member, alarm)
             .await
+    }
+
+    /// Takes all alarms back, one after the other. What was taken back is put together to one answer, which has no header.
+    ///
+    /// # Errors
+    /// Those of every question, see [`Client`]; alarms may have been taken back then.
+    pub async fn disarm_all(&self) -> Result<Answer<AlarmResponse>> {
+        let mut disarmed = AlarmResponse::default();
+        for alarm in self.alarms().await?.message.alarms {
+            let question = AlarmRequest {
+                action: AlarmAction::Deactivate.into(),
+                member_id: alarm.member_id,
+                // Also one that we do not know.
+                alarm: alarm.alarm,
+            };
+            let answer: Answer<AlarmResponse> = self.ask(DISARMING, ALARM, question).await?;
+            disarmed.alarms.extend(answer.message.alarms);
+        }
+        let bytes = disarmed.encode_to_vec();
+        Ok(Answer::new(disarmed, bytes))
     }
 
     async fn alarm(
         &self,
         doing: &str,
         action: AlarmAction,
-        member: Option<MemberId>,
+        member: MemberId,
         alarm: AlarmType,
     ) -> Result<Answer<AlarmResponse>> {
         let question = AlarmRequest {
             action: action.into(),
-            member_id: member.map_or(0, MemberId::get),
+            member_id: member.get(),
             alarm: alarm.into(),
         };
-        self.ask(doing, "/etcdserverpb.Maintenance/Alarm", question)
-            .await
+        self.ask(doing, ALARM, question).await
     }
 
     /// Has the member write its database anew without free pages. It answers nothing else meanwhile, which takes as long as
