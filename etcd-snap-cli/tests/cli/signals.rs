@@ -8,7 +8,7 @@ use etcd_snap_testdata::database::Image;
 use etcd_snap_testdata::fake::{Fault, Hash, HashAnswer, Server};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{Room, good};
+use crate::support::{Room, good, said};
 
 /// A file that claims a database of 64 GiB, nearly all of it a hole: reading it lasts longer than a signal takes to arrive.
 fn endless(room: &Room) {
@@ -78,6 +78,68 @@ fn save_stops_though_the_server_is_silent_and_leaves_nothing() {
         assert_eq!(ended, Some(code));
         assert_eq!(room.names(), ["good.db"]);
     }
+}
+
+/// Two runs to one name, one of them killed in the middle of its transfer: the next one removes what it left, and leaves alone
+/// what the living one writes into and what etcdctl left.
+#[test]
+fn a_save_removes_what_a_killed_one_left_and_leaves_a_living_one_alone() {
+    let stalling = Server::serving_bytes(good())
+        .with_fault(Fault::SilentAfter(40_000))
+        .start()
+        .unwrap();
+    let server = Server::serving_bytes(good()).start().unwrap();
+    let room = Room::new();
+    room.put("new.db.part", b"etcdctl's");
+    let ours = ["good.db", "new.db.part"];
+    let hidden = |room: &Room| {
+        let names = room.names().into_iter();
+        names
+            .filter(|name| name.starts_with('.'))
+            .collect::<Vec<_>>()
+    };
+
+    let mut runs = Vec::new();
+    for n in 1..=2 {
+        let mut command = room.command("save new.db --stall-timeout 1h --endpoints");
+        command.arg(stalling.endpoint());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        assert!(line.starts_with(&stalling.endpoint()), "{line}");
+        assert_eq!(hidden(&room).len(), n);
+        runs.push((child, stderr, hidden(&room)));
+    }
+    let (mut living, mut stderr, both) = runs.pop().unwrap();
+    let (mut killed, _, dead) = runs.pop().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert_eq!(hidden(&room), both);
+
+    let mut save = room.command("save new.db --endpoints");
+    let saved = said(save.arg(server.endpoint()))
+        .code(0)
+        .complains(&format!(
+            "removed {}, left by a save that was killed",
+            dead[0]
+        ));
+    assert!(!saved.stderr.contains("etcdctl"), "{saved:?}");
+    let left: Vec<_> = both.iter().filter(|name| !dead.contains(name)).collect();
+    assert_eq!(hidden(&room).iter().collect::<Vec<_>>(), left);
+    assert!(room.names().contains(&ours[1].to_owned()));
+    let before = std::fs::read(room.path().join("new.db")).unwrap();
+    assert_eq!(before, good());
+
+    kill_process(Pid::from_child(&living), Signal::TERM).unwrap();
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(living.wait().unwrap().code(), Some(143), "{rest}");
+    assert_eq!(room.names(), ["good.db", "new.db", "new.db.part"]);
 }
 
 #[test]

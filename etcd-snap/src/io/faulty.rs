@@ -1,11 +1,12 @@
 //! The disk with faults: step `n` of those that change it fails, once or for good.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Disk, NewFile, ReadAt, Storage};
+use super::{Disk, Lock, NewFile, ReadAt, Storage};
 
 /// What happens at the chosen step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub(crate) struct FaultyDisk {
     steps: Arc<AtomicU64>,
     failing: u64,
     fault: Fault,
+    has_locks: bool,
 }
 
 impl FaultyDisk {
@@ -29,7 +31,14 @@ impl FaultyDisk {
             steps: Arc::default(),
             failing,
             fault,
+            has_locks: true,
         }
+    }
+
+    /// As some network filesystems are.
+    pub(crate) fn without_locks(mut self) -> Self {
+        self.has_locks = false;
+        self
     }
 
     /// Steps tried so far.
@@ -88,6 +97,20 @@ impl Storage for FaultyDisk {
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         Disk.remove_tree(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        Disk.list(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        match Disk.lock(path)? {
+            Lock::Held(file) if !self.has_locks => {
+                file.unlock()?;
+                Ok(Lock::Unsupported(file))
+            }
+            lock => Ok(lock),
+        }
     }
 }
 

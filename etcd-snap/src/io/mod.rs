@@ -9,7 +9,7 @@ mod storage;
 
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
-#[cfg(feature = "stream")]
-pub(crate) use staging::directory_of;
-pub(crate) use staging::{Replace, StagedFile, StagedTree, is_staged_name};
-pub(crate) use storage::{Disk, NewFile, Storage};
+pub(crate) use staging::{
+    Replace, StagedFile, StagedTree, directory_of, is_staged_name, remove_dead,
+};
+pub(crate) use storage::{Disk, Lock, NewFile, Storage};

@@ -1,13 +1,15 @@
 //! A file or a tree that appears whole under its final name, or not at all.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{NewFile, Storage};
+use super::{Lock, NewFile, Storage};
 use crate::{Error, Result};
 
 /// How names end that are staged.
@@ -223,24 +225,95 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 
 /// Whether this is the name of something staged, `.NAME.0123456789abcdef.part` or the like: only a killed process leaves one.
 pub(crate) fn is_staged_name(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    [FILE_SUFFIX, TREE_SUFFIX].into_iter().any(|suffix| {
-        let rest = name
-            .strip_suffix(suffix.as_bytes())
-            .and_then(|rest| rest.strip_suffix(b"."));
-        let Some((stem, random)) =
-            rest.and_then(|rest| rest.split_at_checked(rest.len().checked_sub(RANDOM_LEN)?))
-        else {
-            return false;
+    [FILE_SUFFIX, TREE_SUFFIX]
+        .into_iter()
+        .any(|suffix| staged_stem(name, suffix).is_some())
+}
+
+/// The `NAME` of such a name.
+fn staged_stem<'n>(name: &'n OsStr, suffix: &str) -> Option<&'n [u8]> {
+    let rest = name.as_bytes().strip_suffix(suffix.as_bytes())?;
+    let rest = rest.strip_suffix(b".")?;
+    let (stem, random) = rest.split_at_checked(rest.len().checked_sub(RANDOM_LEN)?)?;
+    let stem = stem.strip_prefix(b".")?.strip_suffix(b".")?;
+    let is_random = random
+        .iter()
+        .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
+    (is_random && !stem.is_empty()).then_some(stem)
+}
+
+/// What staged names of this target begin with, behind the dot.
+fn stem_of(target: &Path) -> &[u8] {
+    /// Room for the dots, the random part and the suffix within the 255 bytes that filesystems allow.
+    const LONGEST_STEM: usize = 200;
+    let name = target
+        .file_name()
+        .unwrap_or(OsStr::new("etcd-snap"))
+        .as_bytes();
+    name.get(..LONGEST_STEM).unwrap_or(name)
+}
+
+/// Removes the files that runs to the same target staged beside it and did not live to tidy up, and says which. A run that lives
+/// holds the lock of its file.
+///
+/// Where the filesystem has no locks, and where a lock may not reach the other machines that write there, only what nobody has
+/// written to for a day is taken for dead. What cannot be looked at or removed stays: it is in nobody's way.
+pub(crate) fn remove_dead(storage: &dyn Storage, target: &Path) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for name in storage.list(directory_of(target)).unwrap_or_default() {
+        if staged_stem(&name, FILE_SUFFIX) != Some(stem_of(target)) {
+            continue;
+        }
+        let path = target.with_file_name(name);
+        // Held until it is removed, so that nobody else begins to use it.
+        let (_lock, is_dead) = match storage.lock(&path) {
+            Ok(Lock::Held(file)) => {
+                let dead = !may_be_shared(&file) || is_old(&file);
+                (file, dead)
+            }
+            Ok(Lock::Unsupported(file)) => {
+                let dead = is_old(&file);
+                (file, dead)
+            }
+            Ok(Lock::Busy) | Err(_) => continue,
         };
-        let stem = stem
-            .strip_prefix(b".")
-            .and_then(|stem| stem.strip_suffix(b"."));
-        stem.is_some_and(|stem| !stem.is_empty())
-            && random
-                .iter()
-                .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
-    })
+        if is_dead && storage.remove_file(&path).is_ok() {
+            removed.push(path);
+        }
+    }
+    removed
+}
+
+/// No save goes a day without writing: every silence has its limit, and no file takes that long to check.
+fn is_old(file: &File) -> bool {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let written = file.metadata().and_then(|metadata| metadata.modified());
+    written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > DAY))
+}
+
+/// Whether the file is on a filesystem that other machines may write to, where a lock can be one of this machine only (NFS
+/// mounted with `local_lock` or `nolock`, most FUSE filesystems).
+fn may_be_shared(file: &File) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        /// NFS, SMB, CIFS, SMB2, FUSE, Ceph, AFS, 9P.
+        const SHARED: [u32; 8] = [
+            0x6969,
+            0x517B,
+            0xFF53_4D42,
+            0xFE53_4D42,
+            0x6573_5546,
+            0x00C3_6400,
+            0x5346_414F,
+            0x0102_1997,
+        ];
+        rustix::fs::fstatfs(file).is_ok_and(|there| SHARED.contains(&(there.f_type as u32)))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = file;
+        false
+    }
 }
 
 /// Names are random, so that two runs to one target do not meet; a name that is taken all the same is passed over.
@@ -249,15 +322,9 @@ fn with_fresh_name<T>(
     suffix: &str,
     mut create: impl FnMut(&Path) -> io::Result<T>,
 ) -> io::Result<(PathBuf, T)> {
-    /// Room for the dots, the random part and the suffix within the 255 bytes that filesystems allow.
-    const LONGEST_STEM: usize = 200;
     const ATTEMPTS: u32 = 16;
 
-    let name = target
-        .file_name()
-        .unwrap_or(OsStr::new("etcd-snap"))
-        .as_bytes();
-    let stem = name.get(..LONGEST_STEM).unwrap_or(name);
+    let stem = stem_of(target);
     let mut attempt = 0;
     loop {
         let random = RandomState::new().hash_one(attempt);
@@ -277,7 +344,128 @@ fn with_fresh_name<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::io::Disk;
+    use crate::io::faulty::{Fault, FaultyDisk};
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let mut names = Disk.list(folder).unwrap();
+        names.sort();
+        names
+    }
+
+    /// What a run leaves that is killed before its end.
+    fn litter(storage: &Arc<dyn Storage>, target: &Path) -> PathBuf {
+        let mut staged = StagedFile::create(Arc::clone(storage), target).unwrap();
+        staged.published = true;
+        staged.staged.clone()
+    }
+
+    #[test]
+    fn only_what_dead_runs_to_the_same_target_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Storage> = Arc::new(Disk);
+        let target = folder.path().join("backup.db");
+        let living = StagedFile::create(Arc::clone(&disk), &target).unwrap();
+        let mut dead = [litter(&disk, &target), litter(&disk, &target)];
+        dead.sort();
+        let of_another = litter(&disk, &folder.path().join("backup.db.old"));
+        let others = [
+            "backup.db",
+            "backup.db.part",
+            ".backup.db.part",
+            ".backup.db.0123456789abcdef.restoring",
+            "backup.db.0123456789abcdef.part",
+        ];
+        for name in others {
+            std::fs::write(folder.path().join(name), "another's").unwrap();
+        }
+        let directory = ".backup.db.1123456789abcdef.part";
+        std::fs::create_dir(folder.path().join(directory)).unwrap();
+        let link = ".backup.db.2123456789abcdef.part";
+        std::os::unix::fs::symlink("backup.db", folder.path().join(link)).unwrap();
+
+        let mut removed = remove_dead(&Disk, &target);
+        removed.sort();
+        assert_eq!(removed, dead);
+        let mut expected: Vec<_> = others.into_iter().map(OsString::from).collect();
+        expected.extend([directory.into(), link.into()]);
+        for path in [&living.staged, &of_another] {
+            expected.push(path.file_name().unwrap().to_owned());
+        }
+        expected.sort();
+        assert_eq!(names(folder.path()), expected);
+        assert_eq!(remove_dead(&Disk, &target), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn a_file_with_its_final_name_is_nobodys_litter() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("backup.db");
+        let mut staged = StagedFile::create(Arc::new(Disk), &target).unwrap();
+        staged.publish(Replace::Yes).unwrap();
+        assert_eq!(remove_dead(&Disk, &target), [] as [PathBuf; 0]);
+        drop(staged);
+        assert_eq!(names(folder.path()), ["backup.db"]);
+    }
+
+    #[test]
+    fn without_locks_only_what_is_old_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new(u64::MAX, Fault::Once).without_locks();
+        let storage: Arc<dyn Storage> = Arc::new(disk.clone());
+        let target = folder.path().join("backup.db");
+        let (old, young) = (litter(&storage, &target), litter(&storage, &target));
+        let hours = |hours: u64| SystemTime::now() - Duration::from_secs(hours * 3600);
+        let written = |path: &Path, at| File::options().write(true).open(path)?.set_modified(at);
+        written(&old, hours(25)).unwrap();
+        written(&young, hours(23)).unwrap();
+        assert_eq!(remove_dead(&disk, &target), [old]);
+        assert_eq!(names(folder.path()), [young.file_name().unwrap()]);
+        // The clock of a file server may be ahead.
+        written(&young, SystemTime::now() + Duration::from_secs(3600)).unwrap();
+        assert_eq!(remove_dead(&disk, &target), [] as [PathBuf; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_removed_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(Disk);
+        let target = folder.path().join("backup.db");
+        let staged = litter(&storage, &target);
+        let full = FaultyDisk::new(0, Fault::Dead);
+        assert_eq!(remove_dead(&full, &target), [] as [PathBuf; 0]);
+        assert_eq!(full.steps(), 1);
+        assert_eq!(names(folder.path()), [staged.file_name().unwrap()]);
+    }
+
+    /// Two runs make a file and two take all that they can get for litter, as fast as they can.
+    #[test]
+    fn nobody_loses_a_file_to_one_who_tidies_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("backup.db");
+        std::thread::scope(|scope| {
+            for n in 0..4 {
+                let target = &target;
+                scope.spawn(move || {
+                    for round in 0..300 {
+                        if n % 2 == 0 {
+                            remove_dead(&Disk, target);
+                            continue;
+                        }
+                        let staged = StagedFile::create(Arc::new(Disk), target).unwrap();
+                        let text = format!("{n} {round}");
+                        staged.file().write_at(text.as_bytes(), 0).unwrap();
+                        assert_eq!(std::fs::read_to_string(&staged.staged).unwrap(), text);
+                    }
+                });
+            }
+        });
+        assert_eq!(remove_dead(&Disk, &target), [] as [PathBuf; 0]);
+        assert_eq!(names(folder.path()), [] as [OsString; 0]);
+    }
 
     #[test]
     fn staged_names_are_known_again_and_no_others() {

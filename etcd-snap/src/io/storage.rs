@@ -1,20 +1,22 @@
 //! Everything that changes a disk goes through [`Storage`], so that tests can make any single step fail or be the last.
 
+use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, RenameFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::ReadAt;
 
 /// The steps that change a disk.
 pub(crate) trait Storage: fmt::Debug + Send + Sync {
-    /// Makes a file that did not exist, for its owner only (0600) whatever the umask.
+    /// Makes a file that did not exist, for its owner only (0600) whatever the umask, and locks it for as long as it is held,
+    /// where the filesystem can. Fails with `AlreadyExists` too where somebody took it for litter at that moment.
     fn create_file(&self, path: &Path) -> io::Result<Arc<dyn NewFile>>;
     /// Makes a directory that did not exist, for its owner only (0700) whatever the umask.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
@@ -26,6 +28,22 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     fn remove_tree(&self, path: &Path) -> io::Result<()>;
+    /// The names in a directory.
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+    /// Takes the exclusive lock of a file that is there, as etcd takes that of its database, and does not wait for it. Follows no
+    /// symbolic link.
+    fn lock(&self, path: &Path) -> io::Result<Lock>;
+}
+
+/// What became of asking for a lock.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    /// Nobody else has it for as long as this is held.
+    Held(File),
+    /// Somebody else has it.
+    Busy,
+    /// The filesystem has no locks.
+    Unsupported(File),
 }
 
 /// A file that is being made. Readable too, so that what was written can be checked before it gets its name.
@@ -56,7 +74,12 @@ impl Storage for Disk {
             let _ = fs::remove_file(path);
             return Err(e);
         }
-        Ok(Arc::new(DiskFile(file)))
+        match try_lock(file)? {
+            // Between the two steps it looked like what a killed run leaves.
+            Lock::Busy => Err(io::ErrorKind::AlreadyExists.into()),
+            Lock::Held(file) if !is_at(&file, path)? => Err(io::ErrorKind::AlreadyExists.into()),
+            Lock::Held(file) | Lock::Unsupported(file) => Ok(Arc::new(DiskFile(file))),
+        }
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -110,6 +133,53 @@ impl Storage for Disk {
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         fs::remove_dir_all(path)
     }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
+        fs::read_dir(path)?
+            .map(|entry| Ok(entry?.file_name()))
+            .collect()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock> {
+        // Writable, as network filesystems want it for an exclusive lock; without waiting for the reader of a pipe.
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "it is not a regular file",
+            ));
+        }
+        match try_lock(file)? {
+            Lock::Held(file) if !is_at(&file, path)? => Err(io::ErrorKind::NotFound.into()),
+            lock => Ok(lock),
+        }
+    }
+}
+
+fn try_lock(file: File) -> io::Result<Lock> {
+    match file.try_lock() {
+        Ok(()) => Ok(Lock::Held(file)),
+        Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
+        Err(TryLockError::Error(e)) => match Errno::from_io_error(&e) {
+            Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
+                Ok(Lock::Unsupported(file))
+            }
+            _ if e.kind() == io::ErrorKind::Unsupported => Ok(Lock::Unsupported(file)),
+            _ => Err(e),
+        },
+    }
+}
+
+/// Whether a path still leads to this open file.
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let there = match fs::symlink_metadata(path) {
+        Ok(there) => there,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(e) => return Err(e),
+    };
+    let held = file.metadata()?;
+    Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
 }
 
 #[derive(Debug)]
@@ -190,8 +260,6 @@ fn free_bytes(file: &File) -> io::Result<u64> {
 
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]

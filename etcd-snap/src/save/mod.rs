@@ -40,7 +40,9 @@ use writer::{Checked, Writer};
 /// The first endpoint that can be used gives the snapshot, of its own state: no quorum is needed. The bytes go into a
 /// hidden file beside the target, which gets the target's name after its digest, its pages and its records have been
 /// checked and everything is on the disk. Until then, and after any failure, the target is as it was, and nothing lies
-/// beside it; dropping the future ends the transfer and tidies up too.
+/// beside it; dropping the future ends the transfer and tidies up too. Only a process that is killed leaves its hidden file,
+/// `.NAME.0123456789abcdef.part`, which the next save to the same target removes. Saves to one target at the same time do not
+/// meet: each has a file of its own, locked as long as it lives, and the last rename counts.
 ///
 /// A [`Target`] that is a pipe, a device or a writer is written as the bytes come, which proves less, and is not undone: see
 /// there.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use super::direct::{self, Direct};
 use super::options::{Attest, SaveOptions};
 use super::outlet::{Outlet, Sink};
-use crate::io::{Replace, StagedFile};
-use crate::observe::Event;
+use crate::io::{Replace, StagedFile, remove_dead};
+use crate::observe::{Event, tell};
 use crate::{Error, ErrorKind, Result};
 
 /// Where a snapshot goes. Made from anything that is a path, or by [`descriptor`](Self::descriptor) or
@@ -130,7 +130,15 @@ fn stage(path: &Path, options: &SaveOptions) -> Result<StagedFile> {
             return Err(Error::invalid(message).with_path(&unproven));
         }
     }
-    StagedFile::create(options.storage(), path).map_err(|e| match e.kind() {
+    let storage = options.storage();
+    for removed in remove_dead(storage.as_ref(), path) {
+        let note = format!(
+            "removed {}, left by a save that was killed",
+            removed.display()
+        );
+        tell(options.observer(), &Event::Note(note))?;
+    }
+    StagedFile::create(storage, path).map_err(|e| match e.kind() {
         ErrorKind::NotFound => {
             let directory = crate::io::directory_of(path);
             Error::new(
