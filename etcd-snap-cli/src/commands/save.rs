@@ -24,6 +24,9 @@ FILE gets its name when the snapshot has arrived, its digest, pages and records 
 disk. Until then, and after any failure, what was there before is still there. Of several endpoints, the first one \
 that can be used gives the snapshot. A flag wins over its variable.
 
+In the name of FILE, not of its directory, {revision}, {utc}, {cluster}, {member} and {host} are filled in, as in \
+etcd-{utc}-{revision}.db; a brace itself is written twice.
+
 A pipe, a device, or - for standard output is written as the bytes come. The digest and every page by itself are proven \
 then, and the end is sent only after that: what a reader got of a save that failed is no snapshot.
 
@@ -43,6 +46,9 @@ Examples:
   ETCDCTL_PASSWORD=secret \\
     etcd-snap save backup.db --user root \\
     --attest --keep-unproven
+
+  etcd-snap save backups/etcd-{utc}.db \
+    --no-clobber
 
   etcd-snap save - | zstd > backup.db.zst")]
 pub(crate) struct Arguments {
@@ -120,7 +126,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let target = if to_output {
         standard::output()?
     } else {
-        Target::from(file)
+        Target::pattern(file, host_name().as_deref())?
     };
     let report_aside = to_output || standard::is_output(file);
     let cluster = arguments.connection.cluster(&arguments.endpoints)?;
@@ -149,6 +155,12 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// What this machine calls itself; `None` where that is no text.
+fn host_name() -> Option<String> {
+    let name = rustix::system::uname();
+    name.nodename().to_str().ok().map(ToOwned::to_owned)
 }
 
 impl Arguments {
