@@ -13,11 +13,13 @@ use etcd_snap::ErrorKind;
 use crate::arguments::{Arguments, Task};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
+use crate::journal;
 use crate::progress::Progress;
 
 /// Does what the command line says.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.output;
+    journal::open(output)?;
     match &arguments.command {
         Task::Save(arguments) => save::run(arguments, output),
         Task::Verify(arguments) => verify::run(arguments, output),

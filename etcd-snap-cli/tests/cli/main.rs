@@ -2,6 +2,8 @@
 
 mod attest;
 mod help;
+mod journal;
+mod metrics;
 mod real_etcd;
 mod reports;
 mod restore;
