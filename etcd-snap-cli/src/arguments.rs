@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{hashkv, restore, save, status, verify};
+use crate::commands::{completion, hashkv, man, restore, save, status, verify};
 use crate::exit;
 use crate::journal::LogFormat;
 use crate::render::WriteOut;
@@ -40,6 +40,8 @@ pub(crate) enum Task {
     Status(status::Arguments),
     Hashkv(hashkv::Arguments),
     Restore(restore::Arguments),
+    Completion(completion::Arguments),
+    Man(man::Arguments),
 }
 
 /// How to say it.
@@ -176,7 +178,7 @@ mod tests {
                 let words = example
                     .split_whitespace()
                     .skip_while(|word| *word != "etcd-snap")
-                    .take_while(|word| *word != "|");
+                    .take_while(|word| !matches!(*word, "|" | ">"));
                 let read = command.clone().try_get_matches_from(words);
                 assert!(example.is_empty() || read.is_ok(), "{example}: {read:?}");
             }

@@ -43,7 +43,12 @@ pub(crate) const STREAM_DAMAGE_HINT: &str = "a stream does not show which pages 
 /// Prints a report to standard output. A reader that has gone away is no failure.
 pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
     record(report);
-    match write(&mut io::stdout().lock(), &text_of(report, form)?) {
+    print_text(text_of(report, form)?.as_bytes())
+}
+
+/// Prints to standard output what is no report.
+pub(crate) fn print_text(text: &[u8]) -> Result<()> {
+    match write(&mut io::stdout().lock(), text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System {
             doing: "write to standard output",
             error,
@@ -55,7 +60,7 @@ pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
 /// Prints a report to standard error, where standard output has the data. Nobody is left to tell when that fails.
 pub(crate) fn print_aside(report: &impl Render, form: WriteOut) -> Result<()> {
     record(report);
-    let _ = write(&mut io::stderr().lock(), &text_of(report, form)?);
+    let _ = write(&mut io::stderr().lock(), text_of(report, form)?.as_bytes());
     Ok(())
 }
 
@@ -63,8 +68,8 @@ fn record(report: &impl Render) {
     journal::report(report.simple().lines().next().unwrap_or_default(), report);
 }
 
-fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
-    to.write_all(text.as_bytes())?;
+fn write(to: &mut impl Write, text: &[u8]) -> io::Result<()> {
+    to.write_all(text)?;
     to.flush()
 }
 

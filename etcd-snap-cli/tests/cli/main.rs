@@ -8,6 +8,7 @@ mod real_etcd;
 mod reports;
 mod restore;
 mod save;
+mod shell;
 mod signals;
 mod streams;
 mod support;
