@@ -1,12 +1,14 @@
 //! The command line as a whole, and what all commands share.
 
 use std::ffi::OsStr;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{hashkv, restore, save, status, verify};
+use crate::commands::{completion, hashkv, man, restore, save, status, verify};
 use crate::exit;
+use crate::journal::LogFormat;
 use crate::render::WriteOut;
 
 #[derive(Debug, Parser)]
@@ -38,6 +40,8 @@ pub(crate) enum Task {
     Status(status::Arguments),
     Hashkv(hashkv::Arguments),
     Restore(restore::Arguments),
+    Completion(completion::Arguments),
+    Man(man::Arguments),
 }
 
 /// How to say it.
@@ -59,6 +63,28 @@ pub(crate) struct Output {
     /// No progress, no notes
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
+    /// Say of every step when it begins and what it took
+    #[arg(
+        short,
+        long,
+        global = true,
+        conflicts_with = "quiet",
+        help_heading = "Output"
+    )]
+    pub(crate) verbose: bool,
+    /// Append what is said to this file too, with the time
+    #[arg(long, global = true, value_name = "LOG", help_heading = "Output")]
+    pub(crate) log_file: Option<PathBuf>,
+    /// Form of what is said beside the report
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        help_heading = "Output"
+    )]
+    pub(crate) log_format: LogFormat,
 }
 
 /// Reads the command line and the environment.
@@ -152,7 +178,7 @@ mod tests {
                 let words = example
                     .split_whitespace()
                     .skip_while(|word| *word != "etcd-snap")
-                    .take_while(|word| *word != "|");
+                    .take_while(|word| !matches!(*word, "|" | ">"));
                 let read = command.clone().try_get_matches_from(words);
                 assert!(example.is_empty() || read.is_ok(), "{example}: {read:?}");
             }

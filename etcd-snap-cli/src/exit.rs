@@ -61,3 +61,22 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
         _ => OTHER,
     }
 }
+
+/// The word that stands for a code where a number says little.
+pub(crate) fn name(code: u8) -> &'static str {
+    match code {
+        OK => "none",
+        USAGE => "usage",
+        FILES => "files",
+        CONNECTION => "connection",
+        DENIED => "denied",
+        TRANSFER => "transfer",
+        DAMAGED => "damaged",
+        NO_DIGEST => "no-digest",
+        NOT_A_SNAPSHOT => "not-a-snapshot",
+        OCCUPIED => "occupied",
+        UNPROVEN => "unproven",
+        129.. => "stopped",
+        _ => "other",
+    }
+}

@@ -2,14 +2,12 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
-
-use console::{Style, Term};
 
 use crate::exit;
 use crate::interrupt::Signal;
-use crate::render::text;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -24,6 +22,12 @@ pub(crate) enum Failure {
     /// Something around the work failed: standard output, signals, the runtime.
     System {
         doing: &'static str,
+        error: io::Error,
+    },
+    /// A file of our own beside the work.
+    File {
+        doing: &'static str,
+        path: PathBuf,
         error: io::Error,
     },
     /// It was not over in the time that it was given.
@@ -65,32 +69,30 @@ impl Failure {
         match self {
             Self::Library { error, .. } => exit::code(error.kind()),
             Self::Usage(_) => exit::USAGE,
-            Self::System { .. } => exit::FILES,
+            Self::System { .. } | Self::File { .. } => exit::FILES,
             Self::Late { .. } => exit::TRANSFER,
             Self::Stopped(signal) => signal.exit_code(),
             Self::Reported { code } => *code,
         }
     }
 
-    /// One line `error: what: cause: cause`, and a line `hint:` where there is something to do.
-    pub(crate) fn print(&self, to: &mut impl Write) -> io::Result<()> {
-        let (sentence, hint) = match self {
-            Self::Library { error, hint } => (chain(error), hint.as_deref()),
+    /// What happened, with its causes, and what to do about it. `None` where it has been said.
+    pub(crate) fn sentence(&self) -> Option<(String, Option<String>)> {
+        Some(match self {
+            Self::Library { error, hint } => (chain(error), hint.clone()),
             Self::Usage(sentence) => (sentence.clone(), None),
             Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
+            Self::File { doing, path, error } => {
+                let file = path.display();
+                (format!("cannot {doing} {file}: {}", plain(error)), None)
+            }
             Self::Late { limit, unfinished } => (
                 format!("{unfinished} within {}", humantime::format_duration(*limit)),
-                Some("--command-timeout, or ETCDCTL_COMMAND_TIMEOUT, gives it more time"),
+                Some("--command-timeout, or ETCDCTL_COMMAND_TIMEOUT, gives it more time".into()),
             ),
             Self::Stopped(signal) => (format!("stopped by {signal}"), None),
-            Self::Reported { .. } => return Ok(()),
-        };
-        let look = Style::new().for_stderr().bold();
-        print_line(to, "error:", &look.clone().red(), &sentence)?;
-        if let Some(hint) = hint {
-            print_line(to, "hint:", &look.cyan(), hint)?;
-        }
-        Ok(())
+            Self::Reported { .. } => return None,
+        })
     }
 }
 
@@ -113,13 +115,6 @@ fn plain(error: &dyn Error) -> String {
         }
         _ => sentence,
     }
-}
-
-fn print_line(to: &mut impl Write, label: &str, look: &Style, sentence: &str) -> io::Result<()> {
-    let sentence = format!("{label} {}", text::visible(sentence));
-    let lines = text::wrap(&sentence, text::width(&Term::stderr()), 0);
-    let rest = lines.strip_prefix(label).unwrap_or(&lines);
-    writeln!(to, "{}{rest}", look.apply_to(label))
 }
 
 #[cfg(test)]
@@ -148,18 +143,5 @@ mod tests {
             Some(Box::new(Layer("permission denied", None))),
         );
         assert_eq!(chain(&error), "cannot open a.db: permission denied");
-    }
-
-    #[test]
-    fn nothing_that_an_error_quotes_can_steer_the_terminal() {
-        let mut printed = Vec::new();
-        Failure::Usage("bad \u{1b}[2J name\r\nerror: lies".into())
-            .print(&mut printed)
-            .unwrap();
-        let printed = String::from_utf8(printed).unwrap();
-        assert_eq!(
-            console::strip_ansi_codes(&printed),
-            "error: bad \\u{1b}[2J name\\r\\nerror: lies\n"
-        );
     }
 }

@@ -9,13 +9,14 @@ mod connection;
 mod exit;
 mod failure;
 mod interrupt;
+mod journal;
+mod metrics;
 mod progress;
 mod prompt;
 mod render;
 mod standard;
 mod values;
 
-use std::io;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     match commands::run(&arguments) {
         Ok(()) => ExitCode::from(exit::OK),
         Err(failure) => {
-            let _ = failure.print(&mut io::stderr().lock());
+            journal::failure(&failure);
             ExitCode::from(failure.code())
         }
     }

@@ -1,7 +1,7 @@
 //! Progress on standard error: a bar on a terminal, a line now and then elsewhere, nothing with `--quiet`.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::ops::ControlFlow;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use etcd_snap::{Event, Observer, Phase};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::interrupt::Interrupt;
+use crate::journal;
 use crate::render::text;
 
 /// What is done before anybody would want to hear of it gets no line; a bar shows everything.
@@ -34,45 +35,93 @@ const BARS: [(usize, &str); 3] = [
 /// Shows what the library does, and tells it when a signal asked to stop.
 pub(crate) struct Progress {
     interrupt: Interrupt,
-    shown: Shown,
+    /// `None` for those who want to see nothing.
+    shown: Option<Mutex<Shown>>,
 }
 
-enum Shown {
-    Nothing,
-    Lines(Mutex<Lines>),
-    Bar(Mutex<Bar>),
+#[derive(Default)]
+struct Shown {
+    step: Option<Step>,
+    lines: Lines,
+    bar: Option<Bar>,
+}
+
+/// What is being done.
+struct Step {
+    phase: Phase,
+    since: Instant,
 }
 
 impl Progress {
     pub(crate) fn new(quiet: bool, interrupt: Interrupt) -> Self {
-        let shown = if quiet {
-            Shown::Nothing
-        } else if io::stderr().is_terminal() {
-            Shown::Bar(Mutex::default())
-        } else {
-            Shown::Lines(Mutex::default())
+        let draws = io::stderr().is_terminal() && journal::takes_bar();
+        let shown = Shown {
+            bar: draws.then(Bar::default),
+            ..Shown::default()
         };
-        Self { interrupt, shown }
+        Self {
+            interrupt,
+            shown: (!quiet).then(|| Mutex::new(shown)),
+        }
     }
 
     /// Takes the bar away, so that what follows begins on a clean line.
     pub(crate) fn finish(&self) {
-        if let Shown::Bar(bar) = &self.shown {
-            locked(bar).end();
+        if let Some(shown) = &self.shown {
+            let mut shown = locked(shown);
+            if let Some(bar) = &mut shown.bar {
+                bar.end();
+            }
+            shown.step_ends(Instant::now());
         }
     }
 }
 
 impl Observer for Progress {
     fn event(&self, event: &Event) -> ControlFlow<()> {
-        match &self.shown {
-            Shown::Nothing => {}
-            Shown::Lines(lines) => locked(lines).event(event, Instant::now(), &mut io::stderr()),
-            Shown::Bar(bar) => locked(bar).event(event),
+        if let Some(shown) = &self.shown {
+            locked(shown).event(event, Instant::now());
         }
         match self.interrupt.signal() {
             Some(_) => ControlFlow::Break(()),
             None => ControlFlow::Continue(()),
+        }
+    }
+}
+
+impl Shown {
+    fn event(&mut self, event: &Event, now: Instant) {
+        let line = self.lines.event(event, now);
+        match (event, line) {
+            (Event::Started(phase), _) => self.step_begins(*phase, now),
+            (Event::Note(note), _) => journal::note(note),
+            // The bar shows it.
+            (_, Some(line)) if self.bar.is_some() => journal::record(&line),
+            (_, Some(line)) => journal::note(&line),
+            _ => {}
+        }
+        if let Some(bar) = &mut self.bar {
+            bar.event(event);
+        }
+    }
+
+    fn step_begins(&mut self, phase: Phase, now: Instant) {
+        if self.step.as_ref().is_some_and(|step| step.phase == phase) {
+            return;
+        }
+        self.step_ends(now);
+        journal::detail(doing(phase));
+        self.step = Some(Step { phase, since: now });
+    }
+
+    fn step_ends(&mut self, now: Instant) {
+        if let Some(step) = self.step.take() {
+            let took = now.duration_since(step.since);
+            let took = match took.as_millis() {
+                milliseconds @ 0..1000 => format!("{milliseconds} ms"),
+                _ => text::duration(took),
+            };
+            journal::detail(&format!("{} took {took}", doing(step.phase)));
         }
     }
 }
@@ -103,10 +152,12 @@ struct Pace {
 }
 
 impl Lines {
-    /// Lines that cannot be written are not worth failing for.
-    fn event(&mut self, event: &Event, now: Instant, to: &mut impl Write) {
+    fn event(&mut self, event: &Event, now: Instant) -> Option<String> {
         match event {
-            Event::Started(_) => *self = Self::default(),
+            Event::Started(_) => {
+                *self = Self::default();
+                None
+            }
             Event::Progress {
                 phase,
                 done_bytes,
@@ -115,25 +166,21 @@ impl Lines {
                 let pace = Pace::after(self.pace, now, *done_bytes);
                 self.pace = Some(pace);
                 if *total_bytes < WORTH_A_LINE_BYTES || self.due.is_some_and(|due| now < due) {
-                    return;
+                    return None;
                 }
                 self.due = Some(now + BETWEEN_LINES);
                 let percent = done_bytes.saturating_mul(100) / total_bytes;
                 let left = pace.time_left(now, *total_bytes);
                 let left = left.map(|left| format!(", {}", text::time_left(left)));
-                let _ = writeln!(
-                    to,
+                Some(format!(
                     "{}: {} of {} ({percent}%){}",
                     doing(*phase),
                     text::size(*done_bytes),
                     text::size(*total_bytes),
                     left.unwrap_or_default()
-                );
+                ))
             }
-            Event::Note(note) => {
-                let _ = writeln!(to, "{}", text::visible(note));
-            }
-            _ => {}
+            _ => None,
         }
     }
 }
@@ -190,16 +237,6 @@ impl Bar {
                     bar.set_position(*done_bytes);
                 }
             }
-            Event::Note(note) => {
-                let width = text::width(&Term::stderr());
-                let note = text::wrap(&text::visible(note), width, 0);
-                match &self.bar {
-                    Some(bar) => bar.println(note),
-                    None => {
-                        let _ = writeln!(io::stderr(), "{note}");
-                    }
-                }
-            }
             _ => {}
         }
     }
@@ -210,6 +247,7 @@ impl Bar {
             .with_style(style(SPINNER))
             .with_prefix(doing(phase));
         bar.enable_steady_tick(Duration::from_millis(120));
+        journal::on_screen(Some(bar.clone()));
         self.bar = Some(bar);
     }
 
@@ -233,6 +271,7 @@ impl Bar {
     fn end(&mut self) {
         self.measured = false;
         if let Some(bar) = self.bar.take() {
+            journal::on_screen(None);
             bar.finish_and_clear();
         }
     }
@@ -281,11 +320,14 @@ mod tests {
         let mut lines = Lines::default();
         for (seconds, done_bytes) in [(0, 1_000_000), (1, 2_000_000), (11, 90_000_000)] {
             let now = start + Duration::from_secs(seconds);
-            lines.event(&hashed(done_bytes, 100_000_000), now, &mut printed);
+            printed.extend(lines.event(&hashed(done_bytes, 100_000_000), now));
         }
         assert_eq!(
-            String::from_utf8(printed).unwrap(),
-            "hashing: 1.0 MB of 100 MB (1%)\nhashing: 90 MB of 100 MB (90%), 2 s left\n"
+            printed,
+            [
+                "hashing: 1.0 MB of 100 MB (1%)",
+                "hashing: 90 MB of 100 MB (90%), 2 s left"
+            ]
         );
     }
 
@@ -295,7 +337,7 @@ mod tests {
         let mut printed = Vec::new();
         let mut lines = Lines::default();
         let mut at = |seconds, event: &Event| {
-            lines.event(event, start + Duration::from_secs(seconds), &mut printed);
+            printed.extend(lines.event(event, start + Duration::from_secs(seconds)));
         };
         at(0, &hashed(0, 100_000_000));
         at(100, &hashed(50_000_000, 100_000_000));
@@ -306,21 +348,23 @@ mod tests {
         at(121, &Event::Started(Phase::Digest));
         at(121, &hashed(40_000_000, 100_000_000));
         assert_eq!(
-            String::from_utf8(printed).unwrap(),
-            "hashing: 0 B of 100 MB (0%)\n\
-             hashing: 50 MB of 100 MB (50%), 1 min left\n\
-             hashing: 10 MB of 100 MB (10%)\n\
-             hashing: 80 MB of 100 MB (80%), 3 s left\n\
-             hashing: 40 MB of 100 MB (40%)\n"
+            printed,
+            [
+                "hashing: 0 B of 100 MB (0%)",
+                "hashing: 50 MB of 100 MB (50%), 1 min left",
+                "hashing: 10 MB of 100 MB (10%)",
+                "hashing: 80 MB of 100 MB (80%), 3 s left",
+                "hashing: 40 MB of 100 MB (40%)"
+            ]
         );
     }
 
     #[test]
     fn small_work_gets_no_line() {
-        let mut printed = Vec::new();
-        Lines::default().event(&hashed(0, 20_480), Instant::now(), &mut printed);
-        Lines::default().event(&hashed(0, 0), Instant::now(), &mut printed);
-        assert!(printed.is_empty());
+        for total_bytes in [20_480, 0] {
+            let line = Lines::default().event(&hashed(0, total_bytes), Instant::now());
+            assert_eq!(line, None);
+        }
     }
 
     #[test]

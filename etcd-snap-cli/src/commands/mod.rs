@@ -1,6 +1,8 @@
 //! One file a command: its arguments, one call of the library, its report.
 
+pub(crate) mod completion;
 pub(crate) mod hashkv;
+pub(crate) mod man;
 pub(crate) mod restore;
 pub(crate) mod save;
 pub(crate) mod status;
@@ -13,17 +15,21 @@ use etcd_snap::ErrorKind;
 use crate::arguments::{Arguments, Task};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
+use crate::journal;
 use crate::progress::Progress;
 
 /// Does what the command line says.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let output = &arguments.output;
+    journal::open(output)?;
     match &arguments.command {
         Task::Save(arguments) => save::run(arguments, output),
         Task::Verify(arguments) => verify::run(arguments, output),
         Task::Status(arguments) => status::run(arguments, output),
         Task::Hashkv(arguments) => hashkv::run(arguments, output),
         Task::Restore(arguments) => restore::run(arguments, output),
+        Task::Completion(arguments) => completion::run(arguments),
+        Task::Man(arguments) => man::run(arguments),
     }
 }
 

@@ -1,19 +1,21 @@
 //! `etcd-snap save`: a snapshot from a running cluster.
 
-use std::path::PathBuf;
+mod report;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use comfy_table::Table;
-use etcd_snap::{Attest, ErrorKind, ProofKind, SaveOptions, SaveReport, Target};
+use etcd_snap::{Attest, ErrorKind, SaveOptions, SaveReport, Target};
 
 use crate::arguments::Output;
 use crate::connection::{Connection, online};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
+use crate::metrics::Textfile;
 use crate::progress::Progress;
-use crate::render::{self, Render, attest, text};
+use crate::render::{self, attest};
 use crate::standard;
 use crate::values;
 
@@ -23,6 +25,12 @@ use crate::values;
 FILE gets its name when the snapshot has arrived, its digest, pages and records are checked, and all of it is on the \
 disk. Until then, and after any failure, what was there before is still there. Of several endpoints, the first one \
 that can be used gives the snapshot. A flag wins over its variable.
+
+In the name of FILE, not of its directory, {revision}, {utc}, {cluster}, {member} and {host} are filled in, as in \
+etcd-{utc}-{revision}.db; a brace itself is written twice.
+
+With --metrics-textfile, node_exporter's textfile collector can tell when the last snapshot was taken, its size, \
+revision and proof, and when and why a save failed. That it cannot be written is a warning: the snapshot is good.
 
 A pipe, a device, or - for standard output is written as the bytes come. The digest and every page by itself are proven \
 then, and the end is sent only after that: what a reader got of a save that failed is no snapshot.
@@ -43,6 +51,9 @@ Examples:
   ETCDCTL_PASSWORD=secret \\
     etcd-snap save backup.db --user root \\
     --attest --keep-unproven
+
+  etcd-snap save backups/etcd-{utc}.db \\
+    --no-clobber
 
   etcd-snap save - | zstd > backup.db.zst")]
 pub(crate) struct Arguments {
@@ -95,6 +106,9 @@ pub(crate) struct Arguments {
     command_timeout: Option<Duration>,
     #[command(flatten)]
     connection: Connection,
+    /// Keep metrics of the last success and failure in this file
+    #[arg(long, value_name = "FILE", help_heading = "Metrics")]
+    metrics_textfile: Option<PathBuf>,
 }
 
 /// How much the members have to say.
@@ -107,6 +121,29 @@ enum When {
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
+    let textfile = arguments.metrics_textfile.as_deref();
+    let textfile = textfile.map(Textfile::new).transpose()?;
+    let began = Instant::now();
+    let saved = save(arguments, output);
+    if let Some(textfile) = textfile {
+        textfile.record(saved.as_ref(), began.elapsed());
+    }
+    let report = saved?;
+    if !is_aside(&arguments.file) {
+        render::print(&report, output.write_out)
+    } else if output.quiet {
+        Ok(())
+    } else {
+        render::print_aside(&report, output.write_out)
+    }
+}
+
+/// Whether standard output has the data.
+fn is_aside(file: &Path) -> bool {
+    standard::is_dash(file) || standard::is_output(file)
+}
+
+fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
     let file = &arguments.file;
     let to_output = standard::is_dash(file);
     let direct = to_output || file.metadata().is_ok_and(|there| !there.is_file());
@@ -120,9 +157,8 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let target = if to_output {
         standard::output()?
     } else {
-        Target::from(file)
+        Target::pattern(file, host_name().as_deref())?
     };
-    let report_aside = to_output || standard::is_output(file);
     let cluster = arguments.connection.cluster(&arguments.endpoints)?;
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
@@ -138,17 +174,19 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     );
     progress.finish();
     match saved {
-        Ok(report) => match report_aside {
-            false => render::print(&report, output.write_out),
-            true if output.quiet => Ok(()),
-            true => render::print_aside(&report, output.write_out),
-        },
+        Ok(report) => Ok(report),
         Err(Failure::Library { error, hint }) => {
             let failure = attest::print_unproven(error, output)?;
             Err(failure.or_hint(|error| hint.or_else(|| arguments.hint(error, direct))))
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// What this machine calls itself; `None` where that is no text.
+fn host_name() -> Option<String> {
+    let name = rustix::system::uname();
+    name.nodename().to_str().ok().map(ToOwned::to_owned)
 }
 
 impl Arguments {
@@ -183,84 +221,4 @@ impl Arguments {
         };
         Some(hint.to_owned())
     }
-}
-
-impl Render for SaveReport {
-    fn simple(&self) -> String {
-        // The first line is etcdctl's: scripts look for it.
-        let mut lines = match &self.path {
-            Some(_) => format!("Snapshot saved at {}\n", path(self)),
-            None => "Snapshot written to standard output\n".to_owned(),
-        };
-        lines.push_str(&render::lines(&facts(self)));
-        lines
-    }
-
-    fn tables(&self) -> Vec<Table> {
-        let mut rows = vec![("saved at", path(self))];
-        rows.extend(facts(self));
-        let known = [
-            ("member id", self.member_id.map(|id| id.to_string())),
-            ("cluster id", self.cluster_id.map(|id| id.to_string())),
-            ("storage version", self.storage_version.clone()),
-        ];
-        rows.extend(
-            known
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        if let Some(contents) = &self.contents {
-            rows.push(("hash", format!("{:x}", contents.hash)));
-        }
-        rows.push(("SHA-256", self.digest.to_string()));
-        let durations = &self.durations;
-        rows.extend([
-            ("connected in", seconds(durations.connect_ms)),
-            ("received in", seconds(durations.receive_ms)),
-            ("checked in", seconds(durations.check_ms)),
-            ("published in", seconds(durations.publish_ms)),
-        ]);
-        vec![render::pairs(rows)]
-    }
-}
-
-fn facts(report: &SaveReport) -> Vec<(&'static str, String)> {
-    let mut facts = Vec::new();
-    if let Some(endpoint) = &report.endpoint {
-        facts.push(("from", endpoint.clone()));
-    }
-    if let Some(version) = &report.etcd_version {
-        facts.push(("etcd", version.clone()));
-    }
-    if let Some(contents) = &report.contents {
-        facts.extend([
-            (
-                "revision",
-                render::revision(contents.revision, contents.compact_revision),
-            ),
-            (
-                "keys",
-                render::keys(contents.live_keys, contents.total_records),
-            ),
-        ]);
-    }
-    facts.push(("size", text::size(report.size_bytes)));
-    if report.proof != ProofKind::Full {
-        facts.push(("proven", render::STREAM_PROOF.to_owned()));
-    }
-    if let Some(report) = &report.attest {
-        facts.extend(attest::rows(report));
-    }
-    facts
-}
-
-fn path(report: &SaveReport) -> String {
-    match &report.path {
-        Some(path) => text::visible(&path.display().to_string()),
-        None => "standard output".to_owned(),
-    }
-}
-
-fn seconds(milliseconds: u64) -> String {
-    text::duration(Duration::from_millis(milliseconds))
 }

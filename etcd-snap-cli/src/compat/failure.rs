@@ -80,6 +80,13 @@ pub(super) fn stopped(failure: Failure, code: u8, word: impl FnOnce(&Error) -> S
         Failure::System { doing, error } => {
             Ended::new(code, format!("cannot {doing}: {}", go::system(&error)))
         }
+        Failure::File { doing, path, error } => {
+            let file = path.display();
+            Ended::new(
+                code,
+                format!("cannot {doing} {file}: {}", go::system(&error)),
+            )
+        }
         Failure::Reported { code } => Ended::silent(code),
     }
 }

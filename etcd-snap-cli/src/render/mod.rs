@@ -12,6 +12,7 @@ use etcd_snap::Revision;
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
+use crate::journal;
 
 /// The forms of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -41,7 +42,13 @@ pub(crate) const STREAM_DAMAGE_HINT: &str = "a stream does not show which pages 
 
 /// Prints a report to standard output. A reader that has gone away is no failure.
 pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
-    match write(&mut io::stdout().lock(), &text_of(report, form)?) {
+    record(report);
+    print_text(text_of(report, form)?.as_bytes())
+}
+
+/// Prints to standard output what is no report.
+pub(crate) fn print_text(text: &[u8]) -> Result<()> {
+    match write(&mut io::stdout().lock(), text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::System {
             doing: "write to standard output",
             error,
@@ -52,12 +59,17 @@ pub(crate) fn print(report: &impl Render, form: WriteOut) -> Result<()> {
 
 /// Prints a report to standard error, where standard output has the data. Nobody is left to tell when that fails.
 pub(crate) fn print_aside(report: &impl Render, form: WriteOut) -> Result<()> {
-    let _ = write(&mut io::stderr().lock(), &text_of(report, form)?);
+    record(report);
+    let _ = write(&mut io::stderr().lock(), text_of(report, form)?.as_bytes());
     Ok(())
 }
 
-fn write(to: &mut impl Write, text: &str) -> io::Result<()> {
-    to.write_all(text.as_bytes())?;
+fn record(report: &impl Render) {
+    journal::report(report.simple().lines().next().unwrap_or_default(), report);
+}
+
+fn write(to: &mut impl Write, text: &[u8]) -> io::Result<()> {
+    to.write_all(text)?;
     to.flush()
 }
 

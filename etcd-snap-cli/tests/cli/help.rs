@@ -4,7 +4,16 @@ use std::path::Path;
 
 use crate::support::{etcd_snap, golden, said};
 
-const COMMANDS: [&str; 6] = ["", "save", "verify", "status", "hashkv", "restore"];
+const COMMANDS: [&str; 8] = [
+    "",
+    "save",
+    "verify",
+    "status",
+    "hashkv",
+    "restore",
+    "completion",
+    "man",
+];
 
 #[test]
 fn help_reads_well_in_80_and_in_50_columns() {

@@ -2,10 +2,13 @@
 
 mod attest;
 mod help;
+mod journal;
+mod metrics;
 mod real_etcd;
 mod reports;
 mod restore;
 mod save;
+mod shell;
 mod signals;
 mod streams;
 mod support;

@@ -68,6 +68,31 @@ fn an_existing_file_is_replaced_unless_that_is_refused() {
 }
 
 #[test]
+fn a_name_is_filled_in() {
+    let room = Room::new();
+    let server = server().start().unwrap();
+    let endpoint = server.endpoint();
+    let save = |name: &str| room.run(&format!("save {name} --no-clobber --endpoints {endpoint}"));
+    let said = save("{host}-{member}-{revision}.db").code(0);
+    let host = rustix::system::uname();
+    let name = format!(
+        "{}-8e9e05c52164694d-215.db",
+        host.nodename().to_str().unwrap()
+    );
+    assert!(
+        said.stdout
+            .starts_with(&format!("Snapshot saved at {name}\n")),
+        "{said:?}"
+    );
+    assert_eq!(fs::read(room.path().join(&name)).unwrap(), good());
+    save("{host}-{member}-{revision}.db")
+        .code(10)
+        .complains(&name);
+    save("a{{b}}.db").code(0);
+    assert!(room.names().contains(&"a{b}.db".to_owned()));
+}
+
+#[test]
 fn nobody_listens() {
     let room = Room::new();
     let address = TcpListener::bind("127.0.0.1:0")

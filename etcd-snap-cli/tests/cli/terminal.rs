@@ -77,6 +77,40 @@ fn sentences_break_between_words_and_nothing_is_said_twice() {
 }
 
 #[test]
+fn colours_are_left_out_on_request() {
+    let room = Room::new();
+    for arguments in ["verify none.db", "--help", "sav"] {
+        let colours = "\u{1b}[1m";
+        let (_, screen) = on_terminal(&mut room.command(arguments), None);
+        let (_, plain) = on_terminal(room.command(arguments).env("NO_COLOR", "1"), None);
+        assert!(
+            !plain.contains(colours) && !plain.contains("\u{1b}[3"),
+            "{plain:?}"
+        );
+        assert!(screen.contains('\u{1b}'), "{screen:?}");
+    }
+}
+
+#[test]
+fn lines_make_room_for_each_other_on_a_terminal() {
+    let room = Room::new();
+    let server = Server::serving_bytes(good()).start().unwrap();
+    let mut command = room.command("save new.db -v --log-file log --endpoints");
+    command.arg(server.endpoint());
+    let (code, screen) = on_terminal(&mut command, None);
+    assert_eq!(code, Some(0), "{screen}");
+    let log = std::fs::read_to_string(room.path().join("log")).unwrap();
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown = words(&console::strip_ansi_codes(&screen));
+    for line in log.lines() {
+        let (_, line) = line.split_once(' ').unwrap();
+        assert!(!line.contains('\u{1b}'), "{line:?}");
+        assert!(shown.contains(line), "no {line:?} in {shown}");
+    }
+    assert!(log.contains("receiving took"), "{log}");
+}
+
+#[test]
 fn the_password_is_asked_for_and_not_shown() {
     let room = Room::new();
     let server = Server::serving_bytes(good())

@@ -15,6 +15,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
             "status good.db -w yaml",
             "possible values: simple, table, json",
         ),
+        ("save {date}.db", "{date}, which nobody can fill"),
+        ("save a}.db", "that nothing opened"),
+        ("save {utc}/a.db", "{utc} in its directory"),
         ("save new.db --cert c.pem", "--key <PEM>"),
         ("save new.db --key k.pem", "--cert <PEM>"),
         (

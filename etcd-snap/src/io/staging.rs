@@ -64,6 +64,12 @@ impl StagedFile {
         &self.target
     }
 
+    /// Decides on another final name than the one it was made for, in the same directory.
+    #[cfg(feature = "stream")]
+    pub(crate) fn will_be(&mut self, target: PathBuf) {
+        self.target = target;
+    }
+
     /// Whether the file has its final name, even if the directory could not be synced.
     #[cfg(feature = "stream")]
     pub(crate) fn is_published(&self) -> bool {
@@ -73,7 +79,7 @@ impl StagedFile {
     /// Gives the file another final name than the one it was meant for, in the same directory. Replaces what has it.
     #[cfg(feature = "stream")]
     pub(crate) fn publish_as(&mut self, target: &Path) -> Result<()> {
-        target.clone_into(&mut self.target);
+        self.will_be(target.to_owned());
         self.publish(Replace::Yes)
     }
 

@@ -9,13 +9,14 @@ mod direct;
 mod faults;
 mod options;
 mod outlet;
+mod pattern;
 mod protocol;
 mod receive;
 mod report;
 mod target;
 mod writer;
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use futures_core::Stream;
 
@@ -32,6 +33,7 @@ use crate::observe::{Event, Phase, tell};
 use crate::stream::Chunk;
 use crate::{Error, Result};
 use outlet::{Outlet, Sink};
+use pattern::Arrival;
 use receive::{Received, receive};
 use writer::{Checked, Writer};
 
@@ -95,6 +97,7 @@ pub async fn save(
         etcd_version: Some(status.version),
         connect_ms: crate::milliseconds(started),
     };
+    outlet.expect(&origin, options)?;
     let arrived = arrive(chunks, sink, &origin, options).await?;
     let attest = match options.attest() {
         Attest::No => None,
@@ -112,7 +115,7 @@ async fn ask_members(
     arrived: &Arrived,
     options: &SaveOptions,
 ) -> Result<AttestReport> {
-    let Outlet::Staged(staged) = outlet else {
+    let Outlet::Staged { staged, .. } = outlet else {
         return Err(not_to_be_attested());
     };
     let source = std::sync::Arc::clone(staged.file());
@@ -176,6 +179,7 @@ where
             "a stream of chunks leads to no members that could be asked: save it without, and attest the file",
         ));
     }
+    outlet.expect(&origin, options)?;
     let arrived = arrive(chunks, sink, &origin, options).await?;
     conclude(outlet, origin, arrived, None, options)
 }
@@ -228,6 +232,11 @@ fn conclude(
     attest: Option<AttestReport>,
     options: &SaveOptions,
 ) -> Result<SaveReport> {
+    let arrival = Arrival {
+        revision: arrived.checked.contents.as_ref().map(|it| it.revision),
+        at: SystemTime::now(),
+    };
+    outlet.complete(&origin, arrival, options)?;
     if let Some(attest) = &attest
         && !options.attest().is_content_with(attest)
     {
@@ -257,7 +266,7 @@ fn unproven(
 ) -> Error {
     let unproven = Unproven::new(attest.clone());
     let what = origin.name();
-    let Outlet::Staged(staged) = outlet else {
+    let Outlet::Staged { staged, .. } = outlet else {
         return unproven.into_error(&what, "");
     };
     if !options.keep_unproven() {

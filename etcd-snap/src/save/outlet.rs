@@ -5,36 +5,73 @@ use std::sync::Arc;
 
 use super::direct::{Direct, Watched};
 use super::options::SaveOptions;
+use super::pattern::{Arrival, Pattern};
+use super::report::Origin;
+use super::target;
 use crate::Result;
 use crate::io::{Flusher, NewFile, Replace, StagedFile};
 
 /// What the future keeps of a target while the thread writes.
 #[derive(Debug)]
 pub(crate) enum Outlet {
-    Staged(StagedFile),
+    Staged {
+        staged: StagedFile,
+        /// What its name is made of, where it is not decided yet.
+        pattern: Option<Pattern>,
+    },
     /// Written as the bytes come; with a path, if it has one.
     Direct(Option<PathBuf>),
 }
 
 impl Outlet {
+    /// Refuses, before the transfer, a name that nobody will be able to complete, or whose place is taken.
+    pub(crate) fn expect(&self, origin: &Origin, options: &SaveOptions) -> Result<()> {
+        if let Self::Staged {
+            pattern: Some(pattern),
+            ..
+        } = self
+            && let Some(path) = pattern.before_arrival(origin)?
+        {
+            target::look_at_filled(&path, pattern, options)?;
+        }
+        Ok(())
+    }
+
+    /// Decides on the name.
+    pub(super) fn complete(
+        &mut self,
+        origin: &Origin,
+        arrival: Arrival,
+        options: &SaveOptions,
+    ) -> Result<()> {
+        if let Self::Staged { staged, pattern } = self
+            && let Some(pattern) = pattern
+        {
+            let path = pattern.fill(origin, arrival)?;
+            target::look_at_filled(&path, pattern, options)?;
+            staged.will_be(path);
+        }
+        Ok(())
+    }
+
     /// Gives a file its name; what is written directly is there already.
     pub(crate) fn publish(&mut self, replace: Replace) -> Result<()> {
         match self {
-            Self::Staged(staged) => staged.publish(replace),
+            Self::Staged { staged, .. } => staged.publish(replace),
             Self::Direct(_) => Ok(()),
         }
     }
 
     /// Removes what an earlier save has left beside the file.
     pub(crate) fn forget_unproven(&self, options: &SaveOptions) {
-        if let Self::Staged(staged) = self {
-            super::target::forget_unproven(staged.target(), options);
+        if let Self::Staged { staged, .. } = self {
+            target::forget_unproven(staged.target(), options);
         }
     }
 
     pub(crate) fn into_path(self) -> Option<PathBuf> {
         match self {
-            Self::Staged(staged) => Some(staged.target().to_owned()),
+            Self::Staged { staged, .. } => Some(staged.target().to_owned()),
             Self::Direct(path) => path,
         }
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::direct::{self, Direct};
 use super::options::{Attest, SaveOptions};
 use super::outlet::{Outlet, Sink};
+use super::pattern::Pattern;
 use crate::io::{Replace, StagedFile, remove_dead};
 use crate::observe::{Event, tell};
 use crate::{Error, ErrorKind, Result};
@@ -26,6 +27,7 @@ pub struct Target(Place);
 
 enum Place {
     Path(PathBuf),
+    Pattern(Pattern),
     Descriptor(String, OwnedFd),
     Writer(String, Box<dyn Write + Send>),
 }
@@ -37,6 +39,24 @@ impl<P: AsRef<Path>> From<P> for Target {
 }
 
 impl Target {
+    /// A file whose name is decided when the snapshot is there: `backups/etcd-{revision}.db`.
+    ///
+    /// Filled in are `{revision}`; `{utc}`, the time at which the file gets its name, as `20261125T213719Z`; `{cluster}` and
+    /// `{member}`, the ids of whoever gave the snapshot; and `{host}`, which is the `host` given here. A brace that is meant as
+    /// one is written twice. The directory is taken as it is. Without any of them, this is the path.
+    ///
+    /// # Errors
+    /// `InvalidInput` for other words in braces, for lone braces, for any of these words in the directory, for `{host}`
+    /// without a host that can be part of a name, and for a name that can grow too long. A save fails with it, before the
+    /// transfer, where the server does not say what is to be filled in.
+    pub fn pattern(path: impl AsRef<Path>, host: Option<&str>) -> Result<Self> {
+        let (path, pattern) = Pattern::parse(path.as_ref(), host.map(ToOwned::to_owned))?;
+        Ok(Self(match pattern {
+            Some(pattern) => Place::Pattern(pattern),
+            None => Place::Path(path),
+        }))
+    }
+
     /// Something open: a pipe, a socket, standard output. `name` stands for it in sentences.
     ///
     /// That the reader of a pipe has gone away is noticed at once, even while the server sends nothing.
@@ -69,11 +89,17 @@ impl Target {
                     Ok((Outlet::Direct(Some(path)), Sink::Direct(direct)))
                 }
                 None => {
-                    let staged = stage(&path, options)?;
-                    let sink = Sink::staged(&staged);
-                    Ok((Outlet::Staged(staged), sink))
+                    has_place_for_unproven(&path, options)?;
+                    staged(stage(&path, options)?, None)
                 }
             },
+            Place::Pattern(pattern) => {
+                let path = pattern.path();
+                if look_at(path, Replace::Yes)?.is_some() {
+                    return Err(pattern.refuse(NOT_TO_BE_FILLED));
+                }
+                staged(stage(path, options)?, Some(pattern))
+            }
             Place::Descriptor(name, descriptor) => {
                 let direct = Direct::to_descriptor(name, descriptor.into())?;
                 Ok((Outlet::Direct(None), Sink::Direct(direct)))
@@ -90,6 +116,7 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Place::Path(path) => f.debug_tuple("Target").field(path).finish(),
+            Place::Pattern(pattern) => f.debug_tuple("Target").field(pattern).finish(),
             Place::Descriptor(name, _) | Place::Writer(name, _) => {
                 f.debug_tuple("Target").field(name).finish_non_exhaustive()
             }
@@ -119,7 +146,23 @@ pub(super) fn forget_unproven(path: &Path, options: &SaveOptions) {
     }
 }
 
-fn stage(path: &Path, options: &SaveOptions) -> Result<StagedFile> {
+const NOT_TO_BE_FILLED: &str =
+    "is a pipe or a device, which gets no name: placeholders are for files";
+
+fn staged(staged: StagedFile, pattern: Option<Pattern>) -> Result<(Outlet, Sink)> {
+    let sink = Sink::staged(&staged);
+    Ok((Outlet::Staged { staged, pattern }, sink))
+}
+
+/// Holds a name that a pattern has led to against what is there, as is done at once with a name that is known.
+pub(super) fn look_at_filled(path: &Path, pattern: &Pattern, options: &SaveOptions) -> Result<()> {
+    if look_at(path, options.replace())?.is_some() {
+        return Err(pattern.refuse(NOT_TO_BE_FILLED));
+    }
+    has_place_for_unproven(path, options)
+}
+
+fn has_place_for_unproven(path: &Path, options: &SaveOptions) -> Result<()> {
     if options.attest() != Attest::No && options.keep_unproven() {
         let unproven = unproven(path);
         if look_at(&unproven, Replace::Yes)?.is_some() {
@@ -130,6 +173,10 @@ fn stage(path: &Path, options: &SaveOptions) -> Result<StagedFile> {
             return Err(Error::invalid(message).with_path(&unproven));
         }
     }
+    Ok(())
+}
+
+fn stage(path: &Path, options: &SaveOptions) -> Result<StagedFile> {
     let storage = options.storage();
     for removed in remove_dead(storage.as_ref(), path) {
         let note = format!(

@@ -189,6 +189,24 @@ async fn only_the_target_is_kept_from_being_replaced() {
 }
 
 #[tokio::test]
+async fn what_is_kept_has_the_name_that_the_file_would_have_had() {
+    let room = Room::new();
+    let options = attesting(Attest::Required).with_keep_unproven(true);
+    let pattern = room.0.path().join("{revision}.db");
+    let server = running(server(wrong()));
+    let target = Target::pattern(&pattern, None).unwrap();
+    let error = save(&client(&server), target, &options).await.unwrap_err();
+    let name = format!("{REVISION}.db.unproven");
+    assert_eq!(why(&error).kept, Some(room.0.path().join(&name)));
+    assert_eq!(room.names(), [name]);
+
+    let server = running(crate::server(right()));
+    let target = Target::pattern(&pattern, None).unwrap();
+    save(&client(&server), target, &options).await.unwrap();
+    assert_eq!(room.names(), [format!("{REVISION}.db")]);
+}
+
+#[tokio::test]
 async fn a_place_where_nothing_can_be_kept_is_known_before_the_transfer() {
     let room = Room::new();
     fs::create_dir(room.unproven()).unwrap();

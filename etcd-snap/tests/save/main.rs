@@ -3,6 +3,7 @@
 mod connection;
 mod direct;
 mod good;
+mod name;
 mod rights;
 mod stream;
 mod target;
