@@ -82,6 +82,25 @@ pub(crate) fn open(output: &Output) -> Result<()> {
     Ok(())
 }
 
+/// Keeps in this file what is said by [`plain`].
+pub(crate) fn open_file(path: &Path) -> Result<()> {
+    let journal = Journal {
+        file: Some(LogFile::open(path)?),
+        ..Journal::default()
+    };
+    let _ = JOURNAL.set(journal);
+    Ok(())
+}
+
+/// Lines that have their whole form already, for standard error and the file.
+pub(crate) fn plain(lines: &str) {
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
+    // Before the file is opened there is none: asking for it must not take its place.
+    if let Some(journal) = JOURNAL.get() {
+        journal.append(lines);
+    }
+}
+
 /// A sentence worth showing.
 pub(crate) fn note(sentence: &str) {
     journal().say(&Entry::new(Level::Info, sentence));
@@ -167,12 +186,18 @@ impl Journal {
     }
 
     fn keep(&self, entry: &Entry<'_>) {
-        let Some(log) = &self.file else {
+        if self.file.is_none() {
             return;
-        };
-        let kept = match self.form {
+        }
+        self.append(&match self.form {
             LogFormat::Text => entry.to_text(false),
             LogFormat::Json => entry.to_json(),
+        });
+    }
+
+    fn append(&self, kept: &str) {
+        let Some(log) = &self.file else {
+            return;
         };
         let mut file = locked(&log.file);
         let written = file.as_mut().map(|file| file.write_all(kept.as_bytes()));

@@ -1,4 +1,4 @@
-//! Standard input and standard output in the place of a file.
+//! What the machine gives a command: standard input and output in the place of a file, and its own name.
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
@@ -65,4 +65,10 @@ fn copy(stream: &impl AsFd, doing: &'static str) -> Result<OwnedFd> {
         .as_fd()
         .try_clone_to_owned()
         .map_err(|error| Failure::System { doing, error })
+}
+
+/// What this machine calls itself; `None` where that is no text.
+pub(crate) fn host_name() -> Option<String> {
+    let name = rustix::system::uname();
+    name.nodename().to_str().ok().map(ToOwned::to_owned)
 }

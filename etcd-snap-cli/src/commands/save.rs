@@ -157,7 +157,7 @@ fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
     let target = if to_output {
         standard::output()?
     } else {
-        Target::pattern(file, host_name().as_deref())?
+        Target::pattern(file, standard::host_name().as_deref())?
     };
     let cluster = arguments.connection.cluster(&arguments.endpoints)?;
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
@@ -181,12 +181,6 @@ fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
         }
         Err(failure) => Err(failure),
     }
-}
-
-/// What this machine calls itself; `None` where that is no text.
-fn host_name() -> Option<String> {
-    let name = rustix::system::uname();
-    name.nodename().to_str().ok().map(ToOwned::to_owned)
 }
 
 impl Arguments {

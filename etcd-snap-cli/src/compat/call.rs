@@ -9,6 +9,7 @@ use super::ended::{self, Ended, Result};
 use super::environment;
 use super::flags::{Flag, Flags};
 use super::log::Log;
+use crate::journal;
 
 /// A line that was understood.
 #[derive(Debug, Clone)]
@@ -105,5 +106,5 @@ pub(crate) fn print(bytes: impl AsRef<[u8]>) -> Result<()> {
 
 /// One line on standard error. Nobody is left to tell when that fails.
 pub(crate) fn print_aside(text: impl AsRef<str>) {
-    let _ = writeln!(io::stderr().lock(), "{}", text.as_ref());
+    journal::plain(&format!("{}\n", text.as_ref()));
 }

@@ -1,11 +1,11 @@
 //! Log lines on standard error, in the forms that zap gives them: scripts look for them.
 
-use std::io::{self, Write};
 use std::time::SystemTime;
 
 use serde_json::Value;
 
 use super::dialect::{Dialect, Tool};
+use crate::journal;
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +72,9 @@ impl Log {
         self.write("error", caller, message, fields);
     }
 
-    /// A line that cannot be written is not worth failing for.
     fn write(&self, level: &str, caller: &str, message: &str, fields: Fields<'_>) {
         let line = self.line(SystemTime::now(), level, caller, message, fields);
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        journal::plain(&line);
     }
 
     fn line(

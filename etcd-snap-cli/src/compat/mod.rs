@@ -27,7 +27,7 @@ use dialect::{Dialect, Tool};
 use ended::{Ended, Result};
 use tree::{CommandKind, Found};
 
-use crate::render;
+use crate::{journal, render};
 
 const VARIABLE: &str = "ETCD_SNAP_COMPAT";
 
@@ -119,6 +119,12 @@ fn execute(invocation: Invocation) -> Result<()> {
     if !missing.is_empty() {
         let why = format!("required flag(s) {} not set", missing.join(", "));
         return Err(refuse(&found, &why));
+    }
+    let log_file = flags.text("log-file");
+    if !log_file.is_empty() {
+        let path = Path::new(log_file);
+        journal::open_file(path)
+            .map_err(|failed| failure::stopped(failed, ended::ERROR, failure::sentence))?;
     }
     run(&Call {
         tool,

@@ -110,12 +110,16 @@ static ETCDUTL: Command = Command::group(
         "how long to wait for the lock on a database",
     )
     .since(V3_7),
+    LOG_FILE,
 ]);
+
+const LOG_FILE: Flag =
+    Flag::text("log-file", "a file that keeps what goes to standard error").ours();
 
 const CLUSTER: Flag = Flag::switch("cluster", "ask all members that the endpoints know of");
 
 /// The flags that all commands of etcdctl take.
-const GLOBAL: [Flag; 23] = [
+const GLOBAL: [Flag; 24] = [
     Flag::new("endpoints", Kind::List, "127.0.0.1:2379", "members to ask"),
     Flag::switch("debug", "show what the variables have set"),
     Flag::text(
@@ -175,7 +179,8 @@ const GLOBAL: [Flag; 23] = [
     .since(V3_7),
     Flag::text(
         "user",
-        "log in as NAME[:PASSWORD]; without a password, asks for it",
+        "log in as NAME[:PASSWORD    LOG_FILE,
+]; without a password, asks for it",
     ),
     Flag::text("password", "the password of the user"),
     Flag::text("password-file", "a file that holds the password").ours(),
@@ -189,6 +194,7 @@ const GLOBAL: [Flag; 23] = [
         "the service behind the name in the records",
     ),
     Flag::text("compat", "whose words to speak: 3.4, 3.5, 3.6 or 3.7").ours(),
+    LOG_FILE,
 ];
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use etcd_snap::{Error, ErrorKind, Event, Observer, Phase, SaveOptions, SaveReport, Target};
+use etcd_snap::{
+    Cluster, Error, ErrorKind, Event, Observer, Phase, SaveOptions, SaveReport, Target,
+};
 use serde_json::Value;
 
 use crate::compat::call::{Call, print, print_aside};
@@ -17,6 +19,7 @@ use crate::compat::tree::Command;
 use crate::compat::{connection, failure, go};
 use crate::connection::online;
 use crate::interrupt::Interrupt;
+use crate::metrics::Textfile;
 use crate::render::text;
 use crate::standard;
 
@@ -30,7 +33,14 @@ pub(crate) const SAVE: Command = Command::new(
     "take a snapshot from a running cluster",
     run,
 )
-.flags(&[Flag::switch("no-clobber", "refuse to replace the file").ours()]);
+.flags(&[
+    Flag::switch("no-clobber", "refuse to replace the file").ours(),
+    Flag::text(
+        "metrics-textfile",
+        "keep metrics of the last success and failure here",
+    )
+    .ours(),
+]);
 
 /// etcdutl 3.5 has the name, to send people to the other tool.
 pub(crate) const STUB: Command = Command::new("save", "<filename>", "see etcdctl", |_| {
@@ -49,64 +59,83 @@ fn run(call: &Call) -> Result<()> {
     };
     let path = call.only_argument(expects)?.to_owned();
     let mut call = call.clone();
+    let metrics = call.flags.text("metrics-textfile");
+    let metrics = Some(Path::new(metrics)).filter(|path| *path != Path::new(""));
+    let metrics = metrics
+        .map(Textfile::new)
+        .transpose()
+        .map_err(|failed| failure::stopped(failed, ended::BAD_ARGUMENTS, failure::sentence))?;
     let cluster = connection::cluster(&mut call)?;
-    let to_output = standard::is_dash(&path);
-    let target = match to_output {
-        true => standard::output()
-            .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?,
-        false => Target::from(&path),
-    };
     note_endpoints(&call);
     let interrupt = Interrupt::listen()
         .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?;
-    let lines = Arc::new(Lines::new(&call, &path, interrupt.clone()));
-    let options = SaveOptions::default()
-        .with_no_clobber(call.flags.switch("no-clobber"))
-        .with_observer(Arc::clone(&lines) as _);
-    // The default is for short commands: only who says it means it.
-    let limit = call
-        .flags
-        .changed("command-timeout")
-        .then(|| connection::command_timeout(&call));
-    // Logging in has the time that dialling has, whatever the command has.
-    let logs_in = !call.flags.text("user").is_empty();
+    let lines = Arc::new(Lines::new(&call, &path, interrupt));
     let started = Instant::now();
-    let saved = online(
-        &interrupt,
-        limit,
-        "the snapshot was not complete",
-        etcd_snap::save(&cluster, target, &options),
-    );
+    let saved = save(&call, &path, &cluster, &lines);
+    if let Some(metrics) = metrics {
+        metrics.record(saved.as_ref(), started.elapsed());
+    }
     let report = saved.map_err(|failed| {
-        failure::stopped(failed, ended::INTERRUPTED, |error| {
-            match error.kind() {
-                // The original tries again until its time is over, and for ever without one.
-                ErrorKind::Connection | ErrorKind::Stalled if logs_in => {
-                    lines.no_login(error);
-                    "context deadline exceeded".to_owned()
-                }
-                ErrorKind::Connection | ErrorKind::Stalled if limit.is_some() => {
-                    lines.no_stream(error);
-                    "context deadline exceeded".to_owned()
-                }
-                ErrorKind::Denied | ErrorKind::Server => lines.refused(error),
-                _ => why(&path, error),
+        failure::stopped(failed, ended::INTERRUPTED, |error| match error.kind() {
+            // The original tries again until its time is over, and for ever without one; to log in it takes the time of
+            // dialling.
+            ErrorKind::Connection | ErrorKind::Stalled if !call.flags.text("user").is_empty() => {
+                lines.no_login(error);
+                "context deadline exceeded".to_owned()
             }
+            ErrorKind::Connection | ErrorKind::Stalled if limit(&call).is_some() => {
+                lines.no_stream(error);
+                "context deadline exceeded".to_owned()
+            }
+            ErrorKind::Denied | ErrorKind::Server => lines.refused(error),
+            _ => why(&path, error),
         })
     })?;
     lines.saved(&report, started);
-    let mut said = format!("Snapshot saved at {}\n", path.display());
+    let saved_at = report.path.as_deref().unwrap_or(&path);
+    let mut said = format!("Snapshot saved at {}\n", saved_at.display());
     if let Some(version) = &report.storage_version
         && call.is_at_least(Dialect::V3_6)
     {
         said.push_str(&format!("Server version {version}\n"));
     }
-    if to_output {
+    if standard::is_dash(&path) || standard::is_output(&path) {
         // Standard output has the snapshot.
         print_aside(said.trim_end());
         return Ok(());
     }
     print(said)
+}
+
+fn save(
+    call: &Call,
+    path: &Path,
+    cluster: &Cluster,
+    lines: &Arc<Lines>,
+) -> crate::failure::Result<SaveReport> {
+    let target = if standard::is_dash(path) {
+        standard::output()?
+    } else {
+        // For the original all braces are letters.
+        Target::pattern(path, standard::host_name().as_deref())
+            .unwrap_or_else(|_| Target::from(path))
+    };
+    let options = SaveOptions::default()
+        .with_no_clobber(call.flags.switch("no-clobber"))
+        .with_observer(Arc::clone(lines) as _);
+    online(
+        &lines.interrupt,
+        limit(call),
+        "the snapshot was not complete",
+        etcd_snap::save(cluster, target, &options),
+    )
+}
+
+/// The default is for short commands: only who says it means it.
+fn limit(call: &Call) -> Option<Duration> {
+    call.flags
+        .changed("command-timeout")
+        .then(|| connection::command_timeout(call))
 }
 
 /// The original takes one endpoint only.
