@@ -1,7 +1,5 @@
 //! The library's errors in the words of the original.
 
-use std::time::Duration;
-
 use etcd_snap::Error;
 
 use super::ended::{self, Ended};
@@ -89,9 +87,4 @@ pub(super) fn stopped(failure: Failure, code: u8, word: impl FnOnce(&Error) -> S
         }
         Failure::Reported { code } => Ended::silent(code),
     }
-}
-
-/// A limit that was given, if it is one.
-pub(super) fn limit(time: Duration) -> Option<Duration> {
-    Some(time).filter(|time| !time.is_zero())
 }

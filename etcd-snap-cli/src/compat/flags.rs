@@ -271,10 +271,6 @@ impl Flags {
         self.given.contains_key(name)
     }
 
-    pub(crate) fn known(&self) -> impl Iterator<Item = &Flag> {
-        self.known.iter()
-    }
-
     /// The value, given or not. Of a flag that this dialect does not have, nothing.
     pub(crate) fn text(&self, name: &str) -> &str {
         match self.given.get(name) {

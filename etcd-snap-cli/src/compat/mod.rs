@@ -100,7 +100,7 @@ fn execute(invocation: Invocation) -> Result<()> {
         return print(usage::help(&found));
     }
     let run = match found.command().kind {
-        CommandKind::Run(run) | CommandKind::Both(run, _) => run,
+        CommandKind::Run(run) => run,
         CommandKind::Group(_) | CommandKind::Elsewhere => return print(usage::help(&found)),
     };
     if let Some(expected) = found.command().exactly

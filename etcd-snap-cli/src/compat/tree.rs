@@ -28,8 +28,6 @@ pub(crate) enum CommandKind {
     /// Its flags belong to all commands below it.
     Group(&'static [Command]),
     Run(fn(&Call) -> Result<()>),
-    /// A group that is a command too.
-    Both(fn(&Call) -> Result<()>, &'static [Command]),
     /// One that we do not have.
     Elsewhere,
 }
@@ -75,13 +73,6 @@ impl Command {
         Self::make(name, "", "not provided here", CommandKind::Elsewhere)
     }
 
-    pub(crate) const fn with_commands(mut self, below: &'static [Self]) -> Self {
-        if let CommandKind::Run(run) = self.kind {
-            self.kind = CommandKind::Both(run, below);
-        }
-        self
-    }
-
     pub(crate) const fn flags(mut self, flags: &'static [Flag]) -> Self {
         self.flags = flags;
         self
@@ -118,7 +109,7 @@ impl Command {
 
     pub(crate) fn below(&self) -> &'static [Self] {
         match self.kind {
-            CommandKind::Group(below) | CommandKind::Both(_, below) => below,
+            CommandKind::Group(below) => below,
             CommandKind::Run(_) | CommandKind::Elsewhere => &[],
         }
     }

@@ -293,8 +293,9 @@ impl Lines {
             fields.push(("etcd-version", version.into()));
         }
         self.log.info(CALLER, "fetched snapshot", &fields);
-        self.log
-            .info(CALLER, "saved", &[("path", self.path.as_str().into())]);
+        let path = report.path.as_ref();
+        let path = path.map_or_else(|| self.path.clone(), |path| path.display().to_string());
+        self.log.info(CALLER, "saved", &[("path", path.into())]);
     }
 }
 
