@@ -11,6 +11,7 @@ use etcd_snap::{Attest, ErrorKind, SaveOptions, SaveReport, Target};
 
 use crate::arguments::Output;
 use crate::connection::{Connection, online};
+use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
@@ -126,7 +127,8 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let began = Instant::now();
     let saved = save(arguments, output);
     if let Some(textfile) = textfile {
-        textfile.record(saved.as_ref(), began.elapsed());
+        let code = saved.as_ref().map_or_else(Failure::code, |_| exit::OK);
+        textfile.record(saved.as_ref(), code, began.elapsed());
     }
     let report = saved?;
     if !is_aside(&arguments.file) {

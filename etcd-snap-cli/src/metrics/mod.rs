@@ -37,8 +37,8 @@ impl Textfile {
         Ok(Self(path.to_owned()))
     }
 
-    /// What came of a save that began so long ago. The snapshot is what it is: a file that cannot be written is a warning.
-    pub(crate) fn record(&self, saved: Result<&SaveReport, &Failure>, took: Duration) {
+    /// What came of a save that began so long ago, and the code that the command ends with. The snapshot is what it is: a file that cannot be written is a warning.
+    pub(crate) fn record(&self, saved: Result<&SaveReport, &Failure>, code: u8, took: Duration) {
         let mut sheet = match self.read() {
             Ok(sheet) => sheet,
             Err(why) => {
@@ -56,7 +56,7 @@ impl Textfile {
                 sheet.failed = Some(Failed {
                     timestamp,
                     kind: exit::name(failure.code()).to_owned(),
-                    exit_code: failure.code(),
+                    exit_code: code,
                 });
             }
         }

@@ -18,6 +18,7 @@ use crate::compat::log::Log;
 use crate::compat::tree::Command;
 use crate::compat::{connection, failure, go};
 use crate::connection::online;
+use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
 use crate::render::text;
@@ -73,7 +74,11 @@ fn run(call: &Call) -> Result<()> {
     let started = Instant::now();
     let saved = save(&call, &path, &cluster, &lines);
     if let Some(metrics) = metrics {
-        metrics.record(saved.as_ref(), started.elapsed());
+        let code = match &saved {
+            Err(Failure::Stopped(signal)) => signal.exit_code(),
+            _ => ended::INTERRUPTED,
+        };
+        metrics.record(saved.as_ref(), code, started.elapsed());
     }
     let report = saved.map_err(|failed| {
         failure::stopped(failed, ended::INTERRUPTED, |error| match error.kind() {
