@@ -1,0 +1,156 @@
+//! The servers and files that the lines are about, the same for both tools.
+//!
+//! `{ep}` is the endpoint of the state's server; `{addr}` the same without a scheme; `{port}` its port; `{closed}` an endpoint where nothing
+//! listens; `{silent}` one that accepts and says nothing; `{ca}`, `{cert}`, `{key}` the client's files; `{otherca}`, `{otherkey}` those of
+//! somebody else; `{dir}` the working directory.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use etcd_snap_testdata::certificates::{Authority, Leaf};
+use etcd_snap_testdata::cluster::{Cluster, Security};
+use etcd_snap_testdata::etcd::{Binaries, Version};
+use etcd_snap_testdata::golden;
+use tempfile::TempDir;
+
+use crate::lines::State;
+
+pub(crate) struct World {
+    pub(crate) version: Version,
+    binaries: Binaries,
+    servers: Vec<(State, Cluster)>,
+    closed: u16,
+    /// Its queue takes connections that nobody answers.
+    silent: TcpListener,
+    folder: TempDir,
+    snapshot: Vec<u8>,
+}
+
+impl World {
+    pub(crate) fn new(version: Version) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let other = Authority::new("somebody else's authority")?;
+        other.write(folder.path(), "other-ca")?;
+        other
+            .issue(&Leaf::client("root"))?
+            .write(folder.path(), "other")?;
+        let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(Self {
+            version,
+            binaries: Binaries::find(version)?,
+            servers: Vec::new(),
+            closed,
+            silent: TcpListener::bind("127.0.0.1:0")?,
+            folder,
+            snapshot: fs::read(golden::snapshot(version))?,
+        })
+    }
+
+    pub(crate) fn tool(&self, name: &str) -> Result<PathBuf> {
+        match (name, &self.binaries.etcdutl) {
+            ("etcdctl", _) => Ok(self.binaries.etcdctl.clone()),
+            (_, Some(etcdutl)) => Ok(etcdutl.clone()),
+            _ => bail!("etcd {} has no etcdutl", self.version),
+        }
+    }
+
+    pub(crate) fn start(&mut self, state: State) -> Result<()> {
+        if self.servers.iter().any(|(one, _)| *one == state) {
+            return Ok(());
+        }
+        let builder = Cluster::builder(self.version);
+        let cluster = match state {
+            State::Tls => builder.security(Security::MutualTls),
+            State::Auth => builder.security(Security::Plain).auth(true),
+            _ => builder.security(Security::Plain),
+        }
+        .start()?;
+        for (key, value) in [
+            ("k1", "v1"),
+            ("k2", "v2"),
+            ("k3", "<v&3>"),
+            ("nothing", ""),
+            ("k1", "v1b"),
+            ("key with \"quotes\"", "ü\n"),
+            ("gone", "x"),
+        ] {
+            cluster.etcdctl(["put", "--", key, value])?;
+        }
+        cluster.etcdctl(["del", "gone"])?;
+        if state == State::Auth {
+            cluster.etcdctl(["user", "add", "reader:pw"])?;
+            cluster.etcdctl(["role", "add", "readers"])?;
+            cluster.etcdctl(["role", "grant-permission", "readers", "read", "k", "l"])?;
+            cluster.etcdctl(["user", "grant-role", "reader", "readers"])?;
+        }
+        if matches!(self.version, Version::V3_6 | Version::V3_7) {
+            cluster.wait_for_storage_version()?;
+        }
+        self.servers.push((state, cluster));
+        Ok(())
+    }
+
+    /// The files that every line finds.
+    pub(crate) fn fill(&self, work: &Path) -> Result<()> {
+        let digest = self.snapshot.len() - 32;
+        let write = |name: &str, bytes: &[u8]| fs::write(work.join(name), bytes);
+        write("good.db", &self.snapshot)?;
+        write("raw.db", &self.snapshot[..digest])?;
+        write("empty.db", b"")?;
+        write("junk.db", &[7; 5000])?;
+        write("longjunk.db", &[7; 50_000])?;
+        write("cut.db", &self.snapshot[..digest / 2])?;
+        let mut flipped = self.snapshot.clone();
+        if let Some(last) = flipped.last_mut() {
+            *last ^= 1;
+        }
+        write("flipped.db", &flipped)?;
+        write("password", b"pw\n")?;
+        fs::create_dir(work.join("emptydir"))?;
+        fs::create_dir(work.join("fulldir"))?;
+        write("fulldir/something", b"here")?;
+        write("text.pem", b"no certificate\n")?;
+        std::os::unix::fs::symlink("old.db", work.join("link.db"))?;
+        write("old.db", b"old")?;
+        Ok(())
+    }
+
+    pub(crate) fn replace(&self, text: &str, state: State, work: &Path) -> Result<String> {
+        let mut text = text.to_owned();
+        let server = self.servers.iter().find(|(one, _)| *one == state);
+        if let Some((_, cluster)) = server {
+            let endpoint = cluster.endpoint(0);
+            let address = cluster.members()[0].client_address();
+            let tls = cluster.tls();
+            for (name, value) in [
+                ("{ep}", endpoint.to_owned()),
+                ("{addr}", address.to_string()),
+                ("{port}", address.port().to_string()),
+                ("{ca}", tls.authority.display().to_string()),
+                ("{cert}", tls.client.certificate.display().to_string()),
+                ("{key}", tls.client.key.display().to_string()),
+            ] {
+                text = text.replace(name, &value);
+            }
+        }
+        let own = self.folder.path();
+        let silent = self.silent.local_addr()?.port();
+        for (name, value) in [
+            ("{closed}", format!("http://127.0.0.1:{}", self.closed)),
+            ("{silent}", format!("http://127.0.0.1:{silent}")),
+            ("{otherca}", own.join("other-ca.crt").display().to_string()),
+            ("{otherkey}", own.join("other.key").display().to_string()),
+            ("{othercert}", own.join("other.crt").display().to_string()),
+            ("{dir}", work.display().to_string()),
+        ] {
+            text = text.replace(name, &value);
+        }
+        let left = ["{ep}", "{addr}", "{ca}", "{cert}", "{key}", "{port}"];
+        if let Some(name) = left.iter().find(|name| text.contains(**name)) {
+            bail!("{name} has no meaning without a server");
+        }
+        Ok(text)
+    }
+}
