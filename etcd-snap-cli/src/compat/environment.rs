@@ -18,7 +18,12 @@ pub(crate) fn read(call: &mut Call) {
     let mut known = Vec::new();
     for name in names {
         let variable = variable_of(name);
-        if let Some(value) = env::var(&variable).ok().filter(|value| !value.is_empty()) {
+        let value = env::var(&variable).ok().filter(|value| !value.is_empty());
+        // An empty one counts as unset, and then as one that nobody knows.
+        if value.is_none() && !call.flags.changed(name) {
+            continue;
+        }
+        if let Some(value) = value {
             if call.flags.changed(name) {
                 print_aside(format!(
                     "{variable} and --{name} are both given: the flag counts (etcd's own tools refuse that)"

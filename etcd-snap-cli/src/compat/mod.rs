@@ -62,7 +62,11 @@ pub(crate) fn run(invocation: Invocation) -> ExitCode {
         Err(ended) => {
             if let Some(text) = &ended.text {
                 // Lines stay lines: what is wrong with a file can be a list.
-                let lines: Vec<String> = text.split('\n').map(render::text::visible).collect();
+                let visible = |line: &str| {
+                    let cells: Vec<String> = line.split('\t').map(render::text::visible).collect();
+                    cells.join("\t")
+                };
+                let lines: Vec<String> = text.split('\n').map(visible).collect();
                 print_aside(format!("Error: {}", lines.join("\n")));
             }
             ExitCode::from(ended.code)

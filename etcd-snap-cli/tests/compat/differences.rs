@@ -1,14 +1,17 @@
 //! What differs on purpose: `NAME | ASPECTS | etcd's own tool | etcd-snap`, a line each.
 //!
 //! Aspects, with commas: `stdout`, `stderr`, `code` (not compared; ours must fail), `code=N` (ours), `files` (not compared), `clean` (not
-//! compared; ours leaves nothing), `modes` and `sizes` (of files), `their-line:TEXT` and `our-line:TEXT` (lines of standard error that hold
-//! the text and only one of the two prints), `panics` (theirs does, ours says one sentence), `hangs` (theirs does, ours ends).
+//! compared; ours leaves nothing), `modes`, `sizes` and `contents` (of files), `their-line:TEXT` and `our-line:TEXT` (lines of standard error that hold
+//! the text and only one of the two prints), `panics` (theirs does, ours ends without), `hangs` (theirs does, ours ends).
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use etcd_snap_testdata::etcd::Version;
+
+use crate::lines::Line;
 
 #[derive(Debug, Default)]
 pub(crate) struct Differences(BTreeMap<String, Difference>);
@@ -48,9 +51,14 @@ impl Differences {
     }
 
     /// What the marks of a line allow.
-    pub(crate) fn allowed(&self, marks: &[String]) -> Result<Vec<String>, String> {
+    pub(crate) fn allowed(&self, line: &Line, version: Version) -> Result<Vec<String>, String> {
         let mut aspects = Vec::new();
-        for mark in marks.iter().filter(|mark| *mark != "writes") {
+        let marks = line.marks.iter();
+        for mark in marks
+            .filter(|mark| mark.versions.contains(&version))
+            .map(|mark| &mark.name)
+            .filter(|name| *name != "writes")
+        {
             let difference = self
                 .0
                 .get(mark)
@@ -98,14 +106,18 @@ fn every_difference_is_documented_and_used() -> Result<()> {
     let lines = crate::lines::read()?;
     for name in differences.0.keys() {
         assert!(
-            lines.iter().any(|line| line.marks.contains(name)),
+            lines
+                .iter()
+                .any(|line| line.marks.iter().any(|mark| mark.name == *name)),
             "no line has {name}"
         );
     }
     for line in &lines {
-        differences
-            .allowed(&line.marks)
-            .map_err(|why| anyhow::anyhow!("line {}: {why}", line.number))?;
+        for version in &line.versions {
+            differences
+                .allowed(line, *version)
+                .map_err(|why| anyhow::anyhow!("line {}: {why}", line.number))?;
+        }
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! * VERSIONS: `*`, `3.5`, `3.5-` (and newer), `-3.5` (and older), `3.5-3.6`.
 //! * STATE: what is there beside the files: `files` (nothing), `plain`, `tls`, `auth` (a server).
 //! * Words stand in single quotes where they have blanks or are empty. `{name}` is replaced: see `world.rs`.
-//! * MARK: a difference of `differences.txt`; or `writes`, where the command changes the server, so that numbers are not compared.
+//! * MARK: a difference of `differences.txt`, of some versions only with `@VERSIONS` behind it; or `writes`, where the command changes the server, as logging in does, so that numbers are not compared.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,13 @@ pub(crate) struct Line {
     pub(crate) variables: Vec<(String, String)>,
     /// The tool first.
     pub(crate) words: Vec<String>,
-    pub(crate) marks: Vec<String>,
+    pub(crate) marks: Vec<Mark>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Mark {
+    pub(crate) name: String,
+    pub(crate) versions: Vec<Version>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +41,7 @@ pub(crate) enum State {
 
 impl Line {
     pub(crate) fn writes(&self) -> bool {
-        self.marks.iter().any(|mark| mark == "writes")
+        self.marks.iter().any(|mark| mark.name == "writes")
     }
 
     fn parse(number: usize, text: &str) -> Result<Self> {
@@ -73,7 +79,16 @@ impl Line {
             },
             variables,
             words,
-            marks: marks.split_whitespace().map(ToOwned::to_owned).collect(),
+            marks: marks
+                .split_whitespace()
+                .map(|mark| {
+                    let (name, versions) = mark.split_once('@').unwrap_or((mark, "*"));
+                    Ok(Mark {
+                        name: name.to_owned(),
+                        versions: parse_versions(versions)?,
+                    })
+                })
+                .collect::<Result<_>>()?,
         })
     }
 }
@@ -141,13 +156,18 @@ fn there_are_several_hundred_lines() -> Result<()> {
 fn lines_are_read_as_a_shell_would() -> Result<()> {
     let line = Line::parse(
         1,
-        "3.5- plain: A=1 etcdctl get '' 'a b' --x=y => writes one",
+        "3.5- plain: A=1 etcdctl get '' 'a b' --x=y => writes one@3.6-",
     )?;
     assert_eq!(line.versions, Version::ALL[1..]);
     assert_eq!(line.state, State::Plain);
     assert_eq!(line.variables, [("A".to_owned(), "1".to_owned())]);
     assert_eq!(line.words, ["etcdctl", "get", "", "a b", "--x=y"]);
-    assert_eq!(line.marks, ["writes", "one"]);
+    let marks: Vec<_> = line
+        .marks
+        .iter()
+        .map(|mark| (&*mark.name, mark.versions.len()))
+        .collect();
+    assert_eq!(marks, [("writes", 4), ("one", 2)]);
     assert!(Line::parse(1, "* files: rm -r x").is_err());
     Ok(())
 }

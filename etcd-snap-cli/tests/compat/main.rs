@@ -48,7 +48,7 @@ fn compare_all(version: Version) -> Result<()> {
     for line in &lines {
         let theirs = run::theirs(&mut world, line)?;
         let ours = run::ours(&mut world, line)?;
-        let found = compare::compare(line, &differences, &theirs, &ours);
+        let found = compare::compare(line, version, &differences, &theirs, &ours);
         failures.extend(found.into_iter().map(|what| {
             format!(
                 "line {} ({version}): {}\n{what}\n--- etcd's own ---\n{theirs}--- ours ---\n{ours}",
@@ -97,7 +97,7 @@ fn a_tool_equals_itself() -> Result<()> {
     for line in &lines {
         let one = run::theirs(&mut world, line)?;
         let other = run::theirs(&mut world, line)?;
-        let found = compare::compare(line, &Differences::default(), &one, &other);
+        let found = compare::compare(line, version, &Differences::default(), &one, &other);
         assert_eq!(found, Vec::<String>::new(), "{}", line.text);
     }
     Ok(())

@@ -56,20 +56,29 @@ fn log_line(line: &str) -> Option<String> {
         };
         let text = |name: &str| fields.get(name)?.as_str().map(ToOwned::to_owned);
         let names = names(&fields);
-        return Some(format!("{} {:?} {names:?}", text("level")?, text("msg")?));
+        let logger = text("logger").unwrap_or_default();
+        let (level, message) = (text("level")?, text("msg")?);
+        return Some(format!("{level} {logger} {message:?} {names:?}"));
     }
     let mut parts = line.split('\t');
     let (time, level) = (parts.next()?, parts.next()?);
     if !time.contains('T') || !["info", "warn", "error"].contains(&level) {
         return None;
     }
-    let rest: Vec<&str> = parts.collect();
+    let mut rest: Vec<&str> = parts.collect();
     let fields = rest.last().and_then(|last| serde_json::from_str(last).ok());
-    let (message, names) = match fields {
-        Some(Value::Object(fields)) => (rest.get(rest.len() - 2)?, names(&fields)),
-        _ => (rest.last()?, Vec::new()),
+    let names = match fields {
+        Some(Value::Object(fields)) => {
+            rest.pop();
+            names(&fields)
+        }
+        _ => Vec::new(),
     };
-    Some(format!("{level} {message:?} {names:?}"))
+    // The caller stands before the message, and before it a logger that has a name.
+    let message = rest.pop()?;
+    rest.pop()?;
+    let logger = rest.pop().unwrap_or_default();
+    Some(format!("{level} {logger} {message:?} {names:?}"))
 }
 
 /// `2026-11-25 22:02:05.764524 C | ...`, of 3.4.

@@ -53,7 +53,7 @@ impl fmt::Display for Outcome {
 
 pub(crate) fn theirs(world: &mut World, line: &Line) -> Result<Outcome> {
     let tool = world.tool(&line.words[0])?;
-    let patience = match line.marks.iter().any(|mark| mark.starts_with("hangs")) {
+    let patience = match line.marks.iter().any(|mark| mark.name.starts_with("hangs")) {
         true => SHORT_PATIENCE,
         false => PATIENCE,
     };

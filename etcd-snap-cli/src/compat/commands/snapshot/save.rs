@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use etcd_snap::{
@@ -81,6 +82,9 @@ fn run(call: &Call) -> Result<()> {
         metrics.record(saved.as_ref(), code, started.elapsed());
     }
     let report = saved.map_err(|failed| {
+        if let Failure::Late { .. } = failed {
+            return lines.late(&call);
+        }
         failure::stopped(failed, ended::INTERRUPTED, |error| match error.kind() {
             // The original tries again until its time is over, and for ever without one; to log in it takes the time of
             // dialling.
@@ -191,6 +195,8 @@ struct Lines {
     path: String,
     endpoints: Vec<String>,
     interrupt: Interrupt,
+    /// Whether bytes have begun to come.
+    began: AtomicBool,
 }
 
 impl Lines {
@@ -202,6 +208,7 @@ impl Lines {
             path: path.display().to_string(),
             endpoints: crate::values::list(call.flags.text("endpoints")),
             interrupt,
+            began: AtomicBool::new(false),
         }
     }
 
@@ -239,16 +246,44 @@ impl Lines {
         self.client.error(RETRY_CALLER, message, &fields);
     }
 
+    /// The time of the command is over.
+    fn late(&self, call: &Call) -> Ended {
+        const LATE: &str = "context deadline exceeded";
+        let status = format!("rpc error: code = DeadlineExceeded desc = {LATE}");
+        if self.began.load(Ordering::Relaxed) {
+            let message = "failed to receive from snapshot stream; closing";
+            let fields = [("error", status.into())];
+            self.client.warn(CLIENT_CALLER, message, &fields);
+            let text = match self.dialect < Dialect::V3_6 {
+                true => LATE.to_owned(),
+                false => format!("could not write snapshot: {LATE}"),
+            };
+            return Ended::new(ended::INTERRUPTED, text);
+        }
+        if call.flags.text("user").is_empty() {
+            self.created();
+            let fields = [("error", status.into())];
+            let message = "streamer failed to create ClientStream";
+            self.client.error(RETRY_CALLER, message, &fields);
+        } else {
+            self.unary_failed(status);
+        }
+        Ended::new(ended::INTERRUPTED, LATE)
+    }
+
     fn no_login(&self, error: &Error) {
         self.unary_failed(failure::sentence(error));
     }
 
     fn unary_failed(&self, why: String) {
-        let fields = [
-            ("target", self.endpoint(None)),
-            ("attempt", 0.into()),
-            ("error", why.into()),
-        ];
+        let mut fields = vec![("target", self.endpoint(None))];
+        if self.dialect >= Dialect::V3_5 {
+            fields.push(("peer", self.endpoint(None)));
+        }
+        if self.dialect >= Dialect::V3_6 {
+            fields.push(("method", "/etcdserverpb.Auth/Authenticate".into()));
+        }
+        fields.extend([("attempt", 0.into()), ("error", why.into())]);
         let message = "retrying of unary invoker failed";
         self.client.warn(RETRY_CALLER, message, &fields);
     }
@@ -308,6 +343,7 @@ impl Observer for Lines {
     fn event(&self, event: &Event) -> ControlFlow<()> {
         match event {
             Event::Started(Phase::Receive) => {
+                self.began.store(true, Ordering::Relaxed);
                 self.created();
                 self.opened();
                 self.fetching();
