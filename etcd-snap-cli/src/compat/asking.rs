@@ -133,11 +133,11 @@ impl<'a> Asking<'a> {
         };
         let client = match timeout_at(reached_until, self.reach(method, 0)).await {
             Ok(reached) => reached?,
-            Err(_) => return Err(self.late(method, logs_in)),
+            Err(_) => return Err(self.late(method, false)),
         };
         match timeout_at(until, self.keep_asking(client, method, question)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.late(method, false)),
+            Err(_) => Err(self.late(method, true)),
         }
     }
 
@@ -221,7 +221,7 @@ impl<'a> Asking<'a> {
             if let Some(error) = first_failure {
                 self.last.replace(Some(Vain {
                     method: asked,
-                    cause: dialling(&error),
+                    cause: dialling(self.call.dialect, &error),
                     answer: None,
                 }));
             }
@@ -259,7 +259,8 @@ impl<'a> Asking<'a> {
     }
 
     /// What is said when the time is over.
-    fn late(&self, method: Method, at_login: bool) -> Refusal {
+    fn late(&self, method: Method, connected: bool) -> Refusal {
+        let at_login = !connected && self.logs_in();
         let last = self.last.take();
         let text = match last {
             // Its line is there already.
@@ -274,7 +275,11 @@ impl<'a> Asking<'a> {
             }
             None => {
                 let method = if at_login { LOGIN } else { method };
-                let text = format!("rpc error: code = DeadlineExceeded desc = {LATE}");
+                let waiting = match connected || self.call.dialect == Dialect::V3_4 {
+                    true => "",
+                    false => " while waiting for connections to become ready",
+                };
+                let text = format!("rpc error: code = DeadlineExceeded desc = {LATE}{waiting}");
                 self.line(method, 0, NO_PEER, &text);
                 LATE.to_owned()
             }
@@ -428,17 +433,19 @@ fn too_large(error: &Error) -> Option<String> {
 }
 
 /// Why an endpoint could not be reached, as a balancer says it.
-fn dialling(error: &Error) -> String {
-    let address = address(error.endpoint().unwrap_or_default()).to_owned();
+fn dialling(dialect: Dialect, error: &Error) -> String {
+    let address = address(error.endpoint().unwrap_or_default());
     let number = failure::detail(error, "os_error").and_then(|number| number.parse().ok());
-    let cause = match number {
-        Some(number) => {
+    let cause = match (number, failure::detail(error, "unresolved")) {
+        (Some(number), _) => {
             let system = std::io::Error::from_raw_os_error(number);
             format!("dial tcp {address}: connect: {}", go::system(&system))
         }
-        None => failure::sentence(error),
+        (None, Some(name)) => format!("dial tcp: lookup {name}: no such host"),
+        (None, None) => failure::sentence(error),
     };
-    let inner = format!("transport: Error while dialing: {cause}");
+    let colon = if dialect == Dialect::V3_4 { "" } else { ":" };
+    let inner = format!("transport: Error while dialing{colon} {cause}");
     format!(
         "latest balancer error: connection error: desc = {}",
         go::quote(&inner)

@@ -17,6 +17,10 @@ const BOXES: TableStyle = TableStyle::new()
     .header_separator(LineStyle::new('├', '─', '┼', '┤'))
     .content_lines(ContentLineStyle::new('│', '│', '│'))
     .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
+const EMPTY_BOXES: TableStyle = TableStyle::new()
+    .top_border(LineStyle::new('┌', '─', '┬', '┐'))
+    .header_lines(ContentLineStyle::new('│', '│', '│'))
+    .bottom_border(LineStyle::new('└', '─', '┴', '┘'));
 
 /// Up to 3.6, what is wider goes on in the next line.
 const WIDEST: usize = 30;
@@ -26,7 +30,7 @@ pub(crate) fn table(dialect: Dialect, header: &[&str], rows: &[Vec<String>]) -> 
     let mut table = Table::new();
     let widest = match dialect >= Dialect::V3_7 {
         true => {
-            table.load_style(BOXES);
+            table.load_style(if rows.is_empty() { EMPTY_BOXES } else { BOXES });
             usize::MAX
         }
         false => {
@@ -141,6 +145,14 @@ mod tests {
 |  memberID:7369606971735030158  |
 |                  alarm:NOSPACE |
 +--------------------------------+
+"
+        );
+        assert_eq!(
+            table(Dialect::V3_7, &["a b"], &[]),
+            "\
+┌─────┐
+│ A B │
+└─────┘
 "
         );
         assert_eq!(
