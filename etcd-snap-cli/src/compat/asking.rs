@@ -86,6 +86,8 @@ pub(super) struct Asking<'a> {
     log: Log,
     /// Why the last attempt was in vain: all that is to be said when the time is over.
     last: RefCell<Option<Vain>>,
+    /// Who is asked, once somebody is.
+    peer: RefCell<Option<String>>,
 }
 
 struct Vain {
@@ -103,6 +105,7 @@ impl<'a> Asking<'a> {
             endpoints,
             log: Log::client(call.dialect, "etcd-client"),
             last: RefCell::new(None),
+            peer: RefCell::new(None),
         }
     }
 
@@ -156,6 +159,7 @@ impl<'a> Asking<'a> {
         let mut attempt = 0;
         loop {
             self.last.replace(None);
+            self.peer.replace(Some(peer(client.endpoint())));
             let error = match question(&client).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -280,7 +284,8 @@ impl<'a> Asking<'a> {
                     false => " while waiting for connections to become ready",
                 };
                 let text = format!("rpc error: code = DeadlineExceeded desc = {LATE}{waiting}");
-                self.line(method, 0, NO_PEER, &text);
+                let peer = self.peer.take();
+                self.line(method, 0, peer.as_deref().unwrap_or(NO_PEER), &text);
                 LATE.to_owned()
             }
         };
