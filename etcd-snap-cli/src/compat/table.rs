@@ -28,14 +28,17 @@ const WIDEST: usize = 30;
 /// Headers are capitals and centred, values stand to the right.
 pub(crate) fn table(dialect: Dialect, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    let widest = match dialect >= Dialect::V3_7 {
+    let trimmed: Vec<Vec<String>>;
+    let (widest, rows) = match dialect >= Dialect::V3_7 {
         true => {
             table.load_style(if rows.is_empty() { EMPTY_BOXES } else { BOXES });
-            usize::MAX
+            let trim = |row: &Vec<String>| row.iter().map(|cell| cell.trim().to_owned()).collect();
+            trimmed = rows.iter().map(trim).collect();
+            (usize::MAX, trimmed.as_slice())
         }
         false => {
             table.load_style(PLAIN);
-            WIDEST
+            (WIDEST, rows)
         }
     };
     let width_of = |column: usize| {
@@ -156,7 +159,7 @@ mod tests {
 "
         );
         assert_eq!(
-            table(Dialect::V3_7, &["a b"], &[vec!["123456".to_owned()]]),
+            table(Dialect::V3_7, &["a b"], &[vec!["123456 ".to_owned()]]),
             "\
 ┌────────┐
 │  A B   │
