@@ -206,6 +206,9 @@ pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
 /// `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols, and of all blanks only the usual one. Rust's debug form
 /// has the same rule; a mark is escaped there only where a text begins with it.
 fn is_printable(character: char) -> bool {
+    if character.is_ascii() {
+        return character == ' ' || character.is_ascii_graphic();
+    }
     let mut text = [b'a'; 5];
     let length = character.encode_utf8(&mut text[1..]).len();
     let text = str::from_utf8(&text[..=length]).unwrap_or_default();
@@ -304,6 +307,7 @@ mod tests {
                 "\"\u{301}\\u00ad\\u00a0\\u0378\\ue000\"",
             ),
             (b"\xff\xfea", r#""\xff\xfea""#),
+            (b"it's", r#""it's""#),
         ] {
             assert_eq!(quote_bytes(bytes), quoted);
         }
