@@ -305,11 +305,8 @@ impl<'a> Asking<'a> {
         let first = self.endpoints.first().map_or("", |first| address(first));
         let dialect = self.call.dialect;
         let (caller, target) = match dialect {
-            Dialect::V3_4 => ("clientv3/retry_interceptor.go:62", "endpoint://client"),
-            Dialect::V3_5 => ("v3/retry_interceptor.go:66", "etcd-endpoints://0xc0"),
-            Dialect::V3_6 | Dialect::V3_7 => {
-                ("v3/retry_interceptor.go:68", "etcd-endpoints://0xc0")
-            }
+            Dialect::V3_4 => ("clientv3/retry_interceptor.go", "endpoint://client"),
+            _ => ("v3/retry_interceptor.go", "etcd-endpoints://0xc0"),
         };
         let mut fields = vec![("target", Value::from(format!("{target}/{first}")))];
         if dialect >= Dialect::V3_5 {

@@ -45,7 +45,12 @@ fn without_chance(line: &str) -> String {
             "ts" => "a time".into(),
             "target" => text.rsplit('/').next().into(),
             "peer" => text.split(", LocalAddr").next().into(),
-            "caller" => text.rsplit('/').next().into(),
+            // Ours have no line number.
+            "caller" => text
+                .rsplit('/')
+                .next()
+                .and_then(|file| file.split(':').next())
+                .into(),
             _ => continue,
         };
     }

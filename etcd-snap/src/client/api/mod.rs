@@ -21,6 +21,7 @@ mod maintenance;
 /// What is asked and answered.
 pub mod messages;
 
+use std::fmt;
 use std::time::Duration;
 
 use prost::Message;
@@ -144,5 +145,15 @@ impl Client {
         .with_endpoint(self.endpoint())
         .with_detail("size_bytes", size.to_string())
         .with_detail("limit_bytes", limit.to_string()))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.endpoint())
+            .field("timeout", &self.timeout)
+            .field("sizes", &self.sizes)
+            .finish_non_exhaustive()
     }
 }
