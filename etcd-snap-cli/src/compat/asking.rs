@@ -88,6 +88,8 @@ pub(super) struct Asking<'a> {
     last: RefCell<Option<Vain>>,
     /// Who is asked, once somebody is.
     peer: RefCell<Option<String>>,
+    /// The connection of the last question: a login costs a server as much as a thousand keys.
+    kept: RefCell<Option<Client>>,
 }
 
 struct Vain {
@@ -106,6 +108,7 @@ impl<'a> Asking<'a> {
             log: Log::client(call.dialect, "etcd-client"),
             last: RefCell::new(None),
             peer: RefCell::new(None),
+            kept: RefCell::new(None),
         }
     }
 
@@ -134,9 +137,13 @@ impl<'a> Asking<'a> {
             true => after(began, connection::dial_timeout(self.call)),
             false => until,
         };
-        let client = match timeout_at(reached_until, self.reach(method, 0)).await {
-            Ok(reached) => reached?,
-            Err(_) => return Err(self.late(method, false)),
+        let kept = self.kept.take();
+        let client = match kept {
+            Some(client) => client,
+            None => match timeout_at(reached_until, self.reach(method, 0)).await {
+                Ok(reached) => reached?,
+                Err(_) => return Err(self.late(method, false)),
+            },
         };
         match timeout_at(until, self.keep_asking(client, method, question)).await {
             Ok(answer) => answer,
@@ -161,7 +168,10 @@ impl<'a> Asking<'a> {
             self.last.replace(None);
             self.peer.replace(Some(peer(client.endpoint())));
             let error = match question(&client).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.kept.replace(Some(client));
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let text = words(&error);
@@ -169,6 +179,7 @@ impl<'a> Asking<'a> {
             let unavailable = error.kind() == ErrorKind::Connection
                 || failure::detail(&error, "code") == Some("Unavailable");
             if !(method.repeatable && unavailable) {
+                self.kept.replace(Some(client));
                 return Err(Refusal {
                     permission_denied: text == "etcdserver: permission denied",
                     text,
