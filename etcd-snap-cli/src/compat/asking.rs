@@ -290,7 +290,9 @@ impl<'a> Asking<'a> {
             }
             None => {
                 let method = if at_login { LOGIN } else { method };
-                let waiting = match connected || self.call.dialect == Dialect::V3_4 {
+                // Where there is no time at all, nobody waits.
+                let at_once = connection::command_timeout(self.call).is_zero();
+                let waiting = match connected || at_once || self.call.dialect == Dialect::V3_4 {
                     true => "",
                     false => " while waiting for connections to become ready",
                 };
