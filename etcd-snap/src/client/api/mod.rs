@@ -27,7 +27,7 @@ use std::time::Duration;
 use prost::Message;
 
 use super::ask::Sizes;
-use super::choose::{none_of, open};
+use super::choose::open;
 use super::cluster::Cluster;
 use super::endpoint::Endpoint;
 use super::maintenance::Member;
@@ -156,4 +156,23 @@ impl fmt::Debug for Client {
             .field("sizes", &self.sizes)
             .finish_non_exhaustive()
     }
+}
+
+/// Why not one endpoint can be used.
+fn none_of(mut failures: Vec<Error>) -> Error {
+    if failures.len() == 1 {
+        return failures.remove(0);
+    }
+    let sentences: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    let kind = failures
+        .first()
+        .map_or(ErrorKind::Connection, |first| first.kind());
+    Error::new(
+        kind,
+        format!(
+            "none of the {} endpoints can be used: {}",
+            failures.len(),
+            sentences.join("; ")
+        ),
+    )
 }
