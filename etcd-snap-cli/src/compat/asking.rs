@@ -86,6 +86,10 @@ pub(super) struct Asking<'a> {
     log: Log,
     /// Why the last attempt was in vain: all that is to be said when the time is over.
     last: RefCell<Option<Vain>>,
+    /// Who is asked, once somebody is.
+    peer: RefCell<Option<String>>,
+    /// The connection of the last question: a login costs a server as much as a thousand keys.
+    kept: RefCell<Option<Client>>,
 }
 
 struct Vain {
@@ -103,6 +107,8 @@ impl<'a> Asking<'a> {
             endpoints,
             log: Log::client(call.dialect, "etcd-client"),
             last: RefCell::new(None),
+            peer: RefCell::new(None),
+            kept: RefCell::new(None),
         }
     }
 
@@ -131,13 +137,17 @@ impl<'a> Asking<'a> {
             true => after(began, connection::dial_timeout(self.call)),
             false => until,
         };
-        let client = match timeout_at(reached_until, self.reach(method, 0)).await {
-            Ok(reached) => reached?,
-            Err(_) => return Err(self.late(method, logs_in)),
+        let kept = self.kept.take();
+        let client = match kept {
+            Some(client) => client,
+            None => match timeout_at(reached_until, self.reach(method, 0)).await {
+                Ok(reached) => reached?,
+                Err(_) => return Err(self.late(method, false)),
+            },
         };
         match timeout_at(until, self.keep_asking(client, method, question)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.late(method, false)),
+            Err(_) => Err(self.late(method, true)),
         }
     }
 
@@ -156,8 +166,12 @@ impl<'a> Asking<'a> {
         let mut attempt = 0;
         loop {
             self.last.replace(None);
+            self.peer.replace(Some(peer(client.endpoint())));
             let error = match question(&client).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    self.kept.replace(Some(client));
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
             let text = words(&error);
@@ -165,6 +179,7 @@ impl<'a> Asking<'a> {
             let unavailable = error.kind() == ErrorKind::Connection
                 || failure::detail(&error, "code") == Some("Unavailable");
             if !(method.repeatable && unavailable) {
+                self.kept.replace(Some(client));
                 return Err(Refusal {
                     permission_denied: text == "etcdserver: permission denied",
                     text,
@@ -221,7 +236,7 @@ impl<'a> Asking<'a> {
             if let Some(error) = first_failure {
                 self.last.replace(Some(Vain {
                     method: asked,
-                    cause: dialling(&error),
+                    cause: dialling(self.call.dialect, &error),
                     answer: None,
                 }));
             }
@@ -259,7 +274,8 @@ impl<'a> Asking<'a> {
     }
 
     /// What is said when the time is over.
-    fn late(&self, method: Method, at_login: bool) -> Refusal {
+    fn late(&self, method: Method, connected: bool) -> Refusal {
+        let at_login = !connected && self.logs_in();
         let last = self.last.take();
         let text = match last {
             // Its line is there already.
@@ -274,8 +290,15 @@ impl<'a> Asking<'a> {
             }
             None => {
                 let method = if at_login { LOGIN } else { method };
-                let text = format!("rpc error: code = DeadlineExceeded desc = {LATE}");
-                self.line(method, 0, NO_PEER, &text);
+                // Where there is no time at all, nobody waits.
+                let at_once = connection::command_timeout(self.call).is_zero();
+                let waiting = match connected || at_once || self.call.dialect == Dialect::V3_4 {
+                    true => "",
+                    false => " while waiting for connections to become ready",
+                };
+                let text = format!("rpc error: code = DeadlineExceeded desc = {LATE}{waiting}");
+                let peer = self.peer.take();
+                self.line(method, 0, peer.as_deref().unwrap_or(NO_PEER), &text);
                 LATE.to_owned()
             }
         };
@@ -295,11 +318,8 @@ impl<'a> Asking<'a> {
         let first = self.endpoints.first().map_or("", |first| address(first));
         let dialect = self.call.dialect;
         let (caller, target) = match dialect {
-            Dialect::V3_4 => ("clientv3/retry_interceptor.go:62", "endpoint://client"),
-            Dialect::V3_5 => ("v3/retry_interceptor.go:66", "etcd-endpoints://0xc0"),
-            Dialect::V3_6 | Dialect::V3_7 => {
-                ("v3/retry_interceptor.go:68", "etcd-endpoints://0xc0")
-            }
+            Dialect::V3_4 => ("clientv3/retry_interceptor.go", "endpoint://client"),
+            _ => ("v3/retry_interceptor.go", "etcd-endpoints://0xc0"),
         };
         let mut fields = vec![("target", Value::from(format!("{target}/{first}")))];
         if dialect >= Dialect::V3_5 {
@@ -428,17 +448,19 @@ fn too_large(error: &Error) -> Option<String> {
 }
 
 /// Why an endpoint could not be reached, as a balancer says it.
-fn dialling(error: &Error) -> String {
-    let address = address(error.endpoint().unwrap_or_default()).to_owned();
+fn dialling(dialect: Dialect, error: &Error) -> String {
+    let address = address(error.endpoint().unwrap_or_default());
     let number = failure::detail(error, "os_error").and_then(|number| number.parse().ok());
-    let cause = match number {
-        Some(number) => {
+    let cause = match (number, failure::detail(error, "unresolved")) {
+        (Some(number), _) => {
             let system = std::io::Error::from_raw_os_error(number);
             format!("dial tcp {address}: connect: {}", go::system(&system))
         }
-        None => failure::sentence(error),
+        (None, Some(name)) => format!("dial tcp: lookup {name}: no such host"),
+        (None, None) => failure::sentence(error),
     };
-    let inner = format!("transport: Error while dialing: {cause}");
+    let colon = if dialect == Dialect::V3_4 { "" } else { ":" };
+    let inner = format!("transport: Error while dialing{colon} {cause}");
     format!(
         "latest balancer error: connection error: desc = {}",
         go::quote(&inner)

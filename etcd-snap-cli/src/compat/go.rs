@@ -203,14 +203,16 @@ pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     quoted
 }
 
-/// Nearly `strconv.IsPrint`: what is left out are unassigned characters.
+/// `strconv.IsPrint`: letters, marks, numbers, punctuation, symbols, and of all blanks only the usual one. Rust's debug form
+/// has the same rule; a mark is escaped there only where a text begins with it.
 fn is_printable(character: char) -> bool {
-    !character.is_control()
-        && (character == ' ' || !character.is_whitespace())
-        && !matches!(character,
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{fffe}' | '\u{ffff}'
-            | '\u{f0000}'..='\u{10ffff}')
+    if character.is_ascii() {
+        return character == ' ' || character.is_ascii_graphic();
+    }
+    let mut text = [b'a'; 5];
+    let length = character.encode_utf8(&mut text[1..]).len();
+    let text = str::from_utf8(&text[..=length]).unwrap_or_default();
+    text.escape_debug().nth(1) == Some(character)
 }
 
 /// What the system says of a failure, as Go writes it: `no such file or directory`.
@@ -299,7 +301,13 @@ mod tests {
             (&b"k1"[..], r#""k1""#),
             (b"a\"b\\c\n\0", r#""a\"b\\c\n\x00""#),
             ("ü\u{2028}\u{1f600}".as_bytes(), "\"ü\\u2028\u{1f600}\""),
+            // A mark, a soft hyphen, a blank that is none, what is nobody's, and what is private.
+            (
+                "\u{301}\u{ad}\u{a0}\u{378}\u{e000}".as_bytes(),
+                "\"\u{301}\\u00ad\\u00a0\\u0378\\ue000\"",
+            ),
             (b"\xff\xfea", r#""\xff\xfea""#),
+            (b"it's", r#""it's""#),
         ] {
             assert_eq!(quote_bytes(bytes), quoted);
         }

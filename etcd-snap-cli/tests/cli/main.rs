@@ -4,6 +4,7 @@ mod attest;
 mod help;
 mod journal;
 mod metrics;
+mod online;
 mod real_etcd;
 mod reports;
 mod restore;

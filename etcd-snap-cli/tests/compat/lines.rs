@@ -5,7 +5,8 @@
 //! * VERSIONS: `*`, `3.5`, `3.5-` (and newer), `-3.5` (and older), `3.5-3.6`.
 //! * STATE: what is there beside the files: `files` (nothing), `plain`, `tls`, `auth` (a server).
 //! * Words stand in single quotes where they have blanks or are empty. `{name}` is replaced: see `world.rs`.
-//! * MARK: a difference of `differences.txt`, of some versions only with `@VERSIONS` behind it; or `writes`, where the command changes the server, as logging in does, so that numbers are not compared.
+//! * MARK: a difference of `differences.txt`, of some versions only with `@VERSIONS` behind it; or `writes`, where the command changes the
+//!   server, as logging in does, so that numbers are not compared.
 
 use std::fs;
 use std::path::Path;

@@ -47,7 +47,7 @@ pub(super) async fn open(cluster: &Cluster, endpoint: &Endpoint) -> Result<Membe
     Member::log_in(channel, endpoint, cluster.user(), limit).await
 }
 
-pub(super) fn none_of(mut failures: Vec<Error>) -> Error {
+fn none_of(mut failures: Vec<Error>) -> Error {
     if failures.len() == 1 {
         return failures.remove(0);
     }

@@ -48,6 +48,7 @@ pub(crate) fn unresolved(endpoint: &Endpoint, source: io::Error) -> Error {
         endpoint,
         &format!("cannot be reached: the name {host:?} cannot be resolved"),
     )
+    .with_detail("unresolved", host)
     .with_source(source)
 }
 

@@ -21,12 +21,13 @@ mod maintenance;
 /// What is asked and answered.
 pub mod messages;
 
+use std::fmt;
 use std::time::Duration;
 
 use prost::Message;
 
 use super::ask::Sizes;
-use super::choose::{none_of, open};
+use super::choose::open;
 use super::cluster::Cluster;
 use super::endpoint::Endpoint;
 use super::maintenance::Member;
@@ -145,4 +146,33 @@ impl Client {
         .with_detail("size_bytes", size.to_string())
         .with_detail("limit_bytes", limit.to_string()))
     }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("endpoint", &self.endpoint())
+            .field("timeout", &self.timeout)
+            .field("sizes", &self.sizes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why not one endpoint can be used.
+fn none_of(mut failures: Vec<Error>) -> Error {
+    if failures.len() == 1 {
+        return failures.remove(0);
+    }
+    let sentences: Vec<String> = failures.iter().map(ToString::to_string).collect();
+    let kind = failures
+        .first()
+        .map_or(ErrorKind::Connection, |first| first.kind());
+    Error::new(
+        kind,
+        format!(
+            "none of the {} endpoints can be used: {}",
+            failures.len(),
+            sentences.join("; ")
+        ),
+    )
 }
