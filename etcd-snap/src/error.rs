@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotFound,
     /// The target is already there: a file, a data directory that is not empty.
     Occupied,
+    /// Somebody else is using it: a running etcd has the lock of its database.
+    Busy,
     /// The operating system refused access to a file or directory.
     AccessDenied,
     /// The disk, or the quota, is full, or files may not be so large.

@@ -1,6 +1,6 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Six verbs, each with its options and its report:
+//! Seven verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
@@ -11,6 +11,7 @@
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
+//! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
 //!
 //! What asks a cluster is async and needs a tokio runtime (`save_blocking` and `attest_blocking` bring one); the other verbs
 //! are ordinary blocking functions.
@@ -50,6 +51,10 @@ mod bbolt;
 mod client;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod cursor;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod data_dir;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod defrag;
 mod digest;
 mod error;
 #[cfg(feature = "etcd-client")]
@@ -91,6 +96,7 @@ pub use backend::Revision;
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
+pub use defrag::{DefragOptions, DefragReport, defrag};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use fast_status::{FastStatus, fast_status};

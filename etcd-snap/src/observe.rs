@@ -24,7 +24,7 @@ pub enum Phase {
     Check,
     /// Asking the members of a cluster what they hold.
     Attest,
-    /// Copying the database into a data directory.
+    /// Copying the database into a data directory, or writing it anew.
     Copy,
     /// Writing the new membership, the WAL and the `.snap` file.
     Write,
@@ -61,6 +61,13 @@ pub enum Event {
         done_bytes: u64,
         /// Bytes to do altogether.
         total_bytes: u64,
+    },
+    /// What a database takes before it is changed.
+    Measured {
+        /// Bytes up to its high-water mark.
+        size_bytes: u64,
+        /// Bytes of the pages in use.
+        in_use_bytes: u64,
     },
     /// A sentence worth showing: which member was chosen, what was found.
     Note(String),

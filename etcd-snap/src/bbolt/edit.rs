@@ -138,18 +138,7 @@ impl<'a> Edit<'a> {
             txid,
             ..self.meta
         };
-        // Normal parity, so that the server's next commit replaces the older of the two.
-        for meta in [
-            Meta {
-                txid: self.meta.txid,
-                ..meta
-            },
-            meta,
-        ] {
-            let page = PageId::new(meta.txid & 1);
-            let offset = page.get().saturating_mul(u64::from(meta.page_size));
-            self.write_at(&meta.to_bytes(page), offset)?;
-        }
+        meta.write_both(self.file, self.path)?;
         Ok(meta)
     }
 
