@@ -8,6 +8,7 @@ mod boots;
 mod broken;
 #[path = "../properties/databases.rs"]
 mod databases;
+mod defrag;
 mod edits;
 mod hash_kv;
 mod interop;
