@@ -75,7 +75,7 @@ impl<E: Sized> Level<E> {
         let all = size_of(&self.before).saturating_add(self.last_size);
         // The header was counted twice.
         let together = all.saturating_sub(PageHeader::LEN as u64) < self.page_size;
-        let few = self.before.len().saturating_add(self.last.len()) < 2 * LEAST;
+        let few = self.before.len().saturating_add(self.last.len()) <= 2 * LEAST;
         if together || few {
             self.before.append(&mut self.last);
             return vec![self.before];
