@@ -20,6 +20,8 @@ pub enum Phase {
     Receive,
     /// Hashing a file against its digest.
     Digest,
+    /// Taking the lock of a member's database.
+    Lock,
     /// Walking pages and records.
     Check,
     /// Asking the members of a cluster what they hold.
@@ -38,6 +40,7 @@ impl fmt::Display for Phase {
             Self::Connect => "connect",
             Self::Receive => "receive",
             Self::Digest => "digest",
+            Self::Lock => "lock",
             Self::Check => "check",
             Self::Attest => "attest",
             Self::Copy => "copy",

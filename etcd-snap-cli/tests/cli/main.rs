@@ -2,6 +2,7 @@
 
 mod attest;
 mod defrag;
+mod drop_in;
 mod help;
 mod journal;
 mod metrics;

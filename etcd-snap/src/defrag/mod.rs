@@ -45,6 +45,7 @@ pub fn defrag(data_dir: impl AsRef<Path>, options: &DefragOptions) -> Result<Def
     let started = Instant::now();
     let (data_dir, observer) = (data_dir.as_ref(), options.observer());
 
+    tell(observer, &Event::Started(Phase::Lock))?;
     let old = HeldDatabase::take(options.storage().as_ref(), data_dir)?;
     let before = prove(&old.snapshot, options)?;
     let page_size = u64::from(old.snapshot.meta().page_size);

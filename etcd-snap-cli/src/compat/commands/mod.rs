@@ -7,6 +7,7 @@ mod endpoint;
 mod get;
 mod hashkv;
 mod member;
+mod offline_defrag;
 mod options;
 mod put;
 mod snapshot;
@@ -89,6 +90,7 @@ static ETCDUTL: Command = Command::group(
             "look at and restore snapshots",
             &[snapshot::STATUS, snapshot::RESTORE_UTILITY, snapshot::STUB],
         ),
+        offline_defrag::DEFRAG,
         hashkv::HASHKV,
         version::VERSION,
         completion::COMPLETION,
