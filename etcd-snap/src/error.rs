@@ -119,6 +119,12 @@ impl Error {
         Self::new(kind, format!("cannot {doing} {name}")).with_source(source)
     }
 
+    /// The same of a part of something larger, whose name the sentence begins with.
+    pub(crate) fn under(mut self, name: &str) -> Self {
+        self.0.message = format!("{name}: {}", self.0.message);
+        self
+    }
+
     pub(crate) fn with_path(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_owned());
         self

@@ -1,6 +1,6 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Seven verbs, each with its options and its report:
+//! Eight verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
@@ -12,6 +12,7 @@
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
+//! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
 //!
 //! What asks a cluster is async and needs a tokio runtime (`save_blocking` and `attest_blocking` bring one); the other verbs
 //! are ordinary blocking functions.
@@ -67,6 +68,8 @@ pub mod fuzzing;
 mod hash_kv;
 mod io;
 mod membership;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod migrate;
 mod observe;
 mod path_text;
 mod problem;
@@ -92,7 +95,7 @@ pub use attest::{AttestOptions, attest, attest_blocking};
 pub use attest::{
     AttestReport, AttestVerdict, AttestedMember, CannotTell, MemberVerdict, Unproven,
 };
-pub use backend::Revision;
+pub use backend::{Revision, StorageVersion};
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
@@ -103,6 +106,7 @@ pub use fast_status::{FastStatus, fast_status};
 pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
+pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
