@@ -13,6 +13,7 @@ mod edits;
 mod hash_kv;
 mod interop;
 mod live;
+mod migrate;
 mod pages;
 mod report;
 mod streams;

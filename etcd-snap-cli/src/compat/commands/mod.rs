@@ -7,6 +7,7 @@ mod endpoint;
 mod get;
 mod hashkv;
 mod member;
+mod migrate;
 mod offline_defrag;
 mod options;
 mod put;
@@ -92,6 +93,7 @@ static ETCDUTL: Command = Command::group(
         ),
         offline_defrag::DEFRAG,
         hashkv::HASHKV,
+        migrate::MIGRATE,
         version::VERSION,
         completion::COMPLETION,
         Command::elsewhere("backup").until(V3_5),
