@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, hashkv, man, restore, save, status, verify};
+use crate::commands::{completion, defrag, hashkv, man, restore, save, status, verify};
 use crate::exit;
 use crate::journal::LogFormat;
 use crate::render::WriteOut;
@@ -40,6 +40,7 @@ pub(crate) enum Task {
     Status(status::Arguments),
     Hashkv(hashkv::Arguments),
     Restore(restore::Arguments),
+    Defrag(defrag::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }

@@ -40,7 +40,7 @@ Exit codes:
     7  the snapshot is damaged
     8  sound, but without a digest
     9  not a snapshot, or not supported
-   10  the target is already there
+   10  the target is already there, or in use
    11  members differ, or none can tell
   130  stopped by SIGINT; 143 SIGTERM, 129 SIGHUP";
 
@@ -55,7 +55,7 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Damaged | ErrorKind::DigestMismatch => DAMAGED,
         ErrorKind::NoDigest => NO_DIGEST,
         ErrorKind::NotASnapshot | ErrorKind::Unsupported => NOT_A_SNAPSHOT,
-        ErrorKind::Occupied => OCCUPIED,
+        ErrorKind::Occupied | ErrorKind::Busy => OCCUPIED,
         ErrorKind::Unproven => UNPROVEN,
         // `Cancelled` reaches this table only if no signal was the reason.
         _ => OTHER,

@@ -292,6 +292,7 @@ fn doing(phase: Phase) -> &'static str {
         Phase::Connect => "connecting",
         Phase::Receive => "receiving",
         Phase::Digest => "hashing",
+        Phase::Lock => "locking",
         Phase::Check => "checking",
         Phase::Attest => "asking members",
         Phase::Copy => "copying",

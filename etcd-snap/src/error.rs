@@ -21,6 +21,8 @@ pub enum ErrorKind {
     NotFound,
     /// The target is already there: a file, a data directory that is not empty.
     Occupied,
+    /// Somebody else is using it: a running etcd has the lock of its database.
+    Busy,
     /// The operating system refused access to a file or directory.
     AccessDenied,
     /// The disk, or the quota, is full, or files may not be so large.
@@ -115,6 +117,12 @@ impl Error {
             _ => ErrorKind::Io,
         };
         Self::new(kind, format!("cannot {doing} {name}")).with_source(source)
+    }
+
+    /// The same of a part of something larger, whose name the sentence begins with.
+    pub(crate) fn under(mut self, name: &str) -> Self {
+        self.0.message = format!("{name}: {}", self.0.message);
+        self
     }
 
     pub(crate) fn with_path(mut self, path: &Path) -> Self {

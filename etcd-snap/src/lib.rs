@@ -1,6 +1,6 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Six verbs, each with its options and its report:
+//! Eight verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
@@ -11,6 +11,8 @@
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all.
+//! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
+//! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
 //!
 //! What asks a cluster is async and needs a tokio runtime (`save_blocking` and `attest_blocking` bring one); the other verbs
 //! are ordinary blocking functions.
@@ -50,6 +52,10 @@ mod bbolt;
 mod client;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod cursor;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod data_dir;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod defrag;
 mod digest;
 mod error;
 #[cfg(feature = "etcd-client")]
@@ -62,6 +68,8 @@ pub mod fuzzing;
 mod hash_kv;
 mod io;
 mod membership;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod migrate;
 mod observe;
 mod path_text;
 mod problem;
@@ -87,16 +95,18 @@ pub use attest::{AttestOptions, attest, attest_blocking};
 pub use attest::{
     AttestReport, AttestVerdict, AttestedMember, CannotTell, MemberVerdict, Unproven,
 };
-pub use backend::Revision;
+pub use backend::{Revision, StorageVersion};
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
+pub use defrag::{DefragOptions, DefragReport, defrag};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use fast_status::{FastStatus, fast_status};
 pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
+pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};

@@ -20,11 +20,13 @@ pub enum Phase {
     Receive,
     /// Hashing a file against its digest.
     Digest,
+    /// Taking the lock of a member's database.
+    Lock,
     /// Walking pages and records.
     Check,
     /// Asking the members of a cluster what they hold.
     Attest,
-    /// Copying the database into a data directory.
+    /// Copying the database into a data directory, or writing it anew.
     Copy,
     /// Writing the new membership, the WAL and the `.snap` file.
     Write,
@@ -38,6 +40,7 @@ impl fmt::Display for Phase {
             Self::Connect => "connect",
             Self::Receive => "receive",
             Self::Digest => "digest",
+            Self::Lock => "lock",
             Self::Check => "check",
             Self::Attest => "attest",
             Self::Copy => "copy",
@@ -61,6 +64,13 @@ pub enum Event {
         done_bytes: u64,
         /// Bytes to do altogether.
         total_bytes: u64,
+    },
+    /// What a database takes before it is changed.
+    Measured {
+        /// Bytes up to its high-water mark.
+        size_bytes: u64,
+        /// Bytes of the pages in use.
+        in_use_bytes: u64,
     },
     /// A sentence worth showing: which member was chosen, what was found.
     Note(String),

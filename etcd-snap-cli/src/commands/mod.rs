@@ -1,6 +1,7 @@
 //! One file a command: its arguments, one call of the library, its report.
 
 pub(crate) mod completion;
+pub(crate) mod defrag;
 pub(crate) mod hashkv;
 pub(crate) mod man;
 pub(crate) mod restore;
@@ -28,6 +29,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Task::Status(arguments) => status::run(arguments, output),
         Task::Hashkv(arguments) => hashkv::run(arguments, output),
         Task::Restore(arguments) => restore::run(arguments, output),
+        Task::Defrag(arguments) => defrag::run(arguments, output),
         Task::Completion(arguments) => completion::run(arguments),
         Task::Man(arguments) => man::run(arguments),
     }

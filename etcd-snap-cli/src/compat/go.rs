@@ -39,6 +39,16 @@ pub(crate) fn parse_hex(text: &str) -> Result<i64, String> {
     i64::from_str_radix(text, 16).or_else(|_| refuse("value out of range"))
 }
 
+/// `strconv.ParseInt(text, 10, 64)` of a text without a sign.
+pub(crate) fn parse_decimal(text: &str) -> Result<u64, String> {
+    let refuse = |why: &str| Err(format!("strconv.ParseInt: parsing {}: {why}", quote(text)));
+    if text.is_empty() || !text.bytes().all(|digit| digit.is_ascii_digit()) {
+        return refuse("invalid syntax");
+    }
+    let number = text.parse().ok().filter(|n| i64::try_from(*n).is_ok());
+    number.map_or_else(|| refuse("value out of range"), Ok)
+}
+
 /// `strconv.ParseUint(text, 0, 64)`.
 pub(crate) fn parse_uint(text: &str) -> Result<u64, String> {
     let refuse = |why: &str| Err(format!("strconv.ParseUint: parsing {}: {why}", quote(text)));

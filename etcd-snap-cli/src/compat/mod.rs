@@ -12,6 +12,7 @@ mod environment;
 mod failure;
 mod flags;
 mod go;
+mod locked;
 mod log;
 mod table;
 mod tree;

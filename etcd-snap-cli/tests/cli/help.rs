@@ -4,13 +4,14 @@ use std::path::Path;
 
 use crate::support::{etcd_snap, golden, said};
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "",
     "save",
     "verify",
     "status",
     "hashkv",
     "restore",
+    "defrag",
     "completion",
     "man",
 ];

@@ -1,6 +1,8 @@
 //! The command as people and scripts meet it: what it prints where, and how it ends.
 
 mod attest;
+mod defrag;
+mod drop_in;
 mod help;
 mod journal;
 mod metrics;

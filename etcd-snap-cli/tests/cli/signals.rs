@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use etcd_snap_testdata::database::Image;
@@ -12,17 +13,25 @@ use crate::support::{Room, good, said};
 
 /// A file that claims a database of 64 GiB, nearly all of it a hole: reading it lasts longer than a signal takes to arrive.
 fn endless(room: &Room) {
+    make_endless(&room.path().join("endless.db"));
+}
+
+pub(crate) fn make_endless(path: &Path) {
     const BYTES: u64 = 64 << 30;
     let mut image = Image::of_snapshot(good());
     let page_size = image.page_size() as u64;
     image.set_metas(|meta| meta.high_water_mark = BYTES / page_size);
-    let path = room.put("endless.db", &image.unsealed());
+    std::fs::write(path, image.unsealed()).unwrap();
     let file = File::options().write(true).open(path).unwrap();
     file.set_len(BYTES).unwrap();
 }
 
 /// Sends the signal when a line that begins like this is on standard error; the rest of it, and the code.
-fn signalled(command: &mut Command, line_start: &str, signal: Signal) -> (Option<i32>, String) {
+pub(crate) fn signalled(
+    command: &mut Command,
+    line_start: &str,
+    signal: Signal,
+) -> (Option<i32>, String) {
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -5,10 +5,12 @@
 //! somebody else; `{dir}` the working directory.
 
 use std::fs;
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use etcd_snap::{MemberTarget, NewCluster, RestoreOptions, Snapshot};
 use etcd_snap_testdata::certificates::{Authority, Leaf};
 use etcd_snap_testdata::cluster::{Cluster, Security};
 use etcd_snap_testdata::etcd::{Binaries, Version};
@@ -16,6 +18,8 @@ use etcd_snap_testdata::golden;
 use tempfile::TempDir;
 
 use crate::lines::State;
+
+const LOG: &str = "0000000000000000-0000000000000000.wal";
 
 pub(crate) struct World {
     pub(crate) version: Version,
@@ -26,6 +30,8 @@ pub(crate) struct World {
     silent: TcpListener,
     folder: TempDir,
     snapshot: Vec<u8>,
+    /// The log of a restored member, without the zeros behind it.
+    log: Vec<u8>,
 }
 
 impl World {
@@ -37,6 +43,17 @@ impl World {
             .issue(&Leaf::client("root"))?
             .write(folder.path(), "other")?;
         let closed = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let restored = folder.path().join("restored");
+        etcd_snap::restore(
+            &Snapshot::open(golden::snapshot(version))?,
+            &NewCluster::parse("m1=http://localhost:2380", "token")?,
+            &[MemberTarget::new("m1", &restored)],
+            &RestoreOptions::default(),
+        )?;
+        let mut log = Vec::new();
+        fs::File::open(restored.join("member/wal").join(LOG))?
+            .take(64 << 10)
+            .read_to_end(&mut log)?;
         Ok(Self {
             version,
             binaries: Binaries::find(version)?,
@@ -45,6 +62,7 @@ impl World {
             silent: TcpListener::bind("127.0.0.1:0")?,
             folder,
             snapshot: fs::read(golden::snapshot(version))?,
+            log,
         })
     }
 
@@ -111,6 +129,12 @@ impl World {
         fs::create_dir(work.join("emptydir"))?;
         fs::create_dir(work.join("fulldir"))?;
         write("fulldir/something", b"here")?;
+        // The data directory of a member that does not run.
+        for folder in ["snap", "wal"] {
+            fs::create_dir_all(work.join("stopped/member").join(folder))?;
+        }
+        write("stopped/member/snap/db", &self.snapshot[..digest])?;
+        write(&format!("stopped/member/wal/{LOG}"), &self.log)?;
         write("text.pem", b"no certificate\n")?;
         std::os::unix::fs::symlink("old.db", work.join("link.db"))?;
         write("old.db", b"old")?;

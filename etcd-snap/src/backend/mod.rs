@@ -4,11 +4,13 @@
 mod entries;
 mod key_value;
 mod revision;
+mod version;
 
 pub(crate) use entries::{Alarm, AuthRole, AuthUser, Lease};
 pub(crate) use key_value::KeyValueShape;
 pub use revision::Revision;
 pub(crate) use revision::{PackedRevision, RevisionKey};
+pub use version::StorageVersion;
 
 /// The buckets of an etcd database, by name.
 pub(crate) mod bucket {

@@ -119,6 +119,29 @@ impl<'a> Edit<'a> {
 
     /// Writes the new root and points both meta pages to it. The file is not synced.
     pub(crate) fn commit(mut self) -> Result<Meta> {
+        let meta = self.new_meta()?;
+        meta.write_both(self.file, self.path)?;
+        Ok(meta)
+    }
+
+    /// Writes the new root, brings everything to the disk, and then points the older of the two meta pages to it, as bbolt
+    /// commits: whenever that ends, one of the metas is whole and leads to a whole database, the old one or the new one.
+    pub(crate) fn commit_in_place(mut self) -> Result<Meta> {
+        let meta = self.new_meta()?;
+        self.sync()?;
+        let page = PageId::new(meta.txid & 1);
+        let offset = page.get().saturating_mul(u64::from(meta.page_size));
+        self.write_at(&meta.to_bytes(page), offset)?;
+        self.sync()?;
+        Ok(meta)
+    }
+
+    fn sync(&self) -> Result<()> {
+        let failed = |e| Error::io("sync", self.path, e);
+        self.file.sync().map_err(failed)
+    }
+
+    fn new_meta(&mut self) -> Result<Meta> {
         let elements: Vec<_> = std::mem::take(&mut self.top.buckets)
             .into_iter()
             .map(|(key, value)| Leaf {
@@ -131,26 +154,13 @@ impl<'a> Edit<'a> {
         let txid = self.meta.txid.checked_add(1).ok_or_else(|| {
             Error::damaged("the database is damaged: its transaction id is the last there can be")
         })?;
-        let meta = Meta {
+        Ok(Meta {
             root,
             freelist: None,
             high_water: PageId::new(self.next),
             txid,
             ..self.meta
-        };
-        // Normal parity, so that the server's next commit replaces the older of the two.
-        for meta in [
-            Meta {
-                txid: self.meta.txid,
-                ..meta
-            },
-            meta,
-        ] {
-            let page = PageId::new(meta.txid & 1);
-            let offset = page.get().saturating_mul(u64::from(meta.page_size));
-            self.write_at(&meta.to_bytes(page), offset)?;
-        }
-        Ok(meta)
+        })
     }
 
     /// The value that describes a bucket with these records: the records themselves where bbolt would keep them inline

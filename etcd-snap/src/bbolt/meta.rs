@@ -1,8 +1,10 @@
 //! The two meta pages (formats.md 1.2).
 
+use std::path::Path;
+
 use super::page::{PageHeader, PageId, PageKind};
 use crate::cursor::{Cursor, Short};
-use crate::io::ReadAt;
+use crate::io::{NewFile, ReadAt};
 use crate::problem::{Problem, ProblemCode, Severity};
 use crate::{Error, ErrorKind, Result};
 
@@ -144,6 +146,22 @@ impl Meta {
         let all = header.to_bytes().into_iter().chain(fields);
         bytes.iter_mut().zip(all).for_each(|(to, from)| *to = from);
         bytes
+    }
+
+    /// Writes both meta pages, the older one as the transaction before would have: with normal parity, so that a server's next
+    /// commit replaces the older of the two.
+    pub(super) fn write_both(self, file: &dyn NewFile, path: &Path) -> Result<()> {
+        let older = Self {
+            txid: self.txid.wrapping_sub(1),
+            ..self
+        };
+        for meta in [older, self] {
+            let page = PageId::new(meta.txid & 1);
+            let offset = page.get().saturating_mul(u64::from(meta.page_size));
+            file.write_at(&meta.to_bytes(page), offset)
+                .map_err(|e| Error::io("write", path, e))?;
+        }
+        Ok(())
     }
 
     /// Bytes of the database that this meta describes.

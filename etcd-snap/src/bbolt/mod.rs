@@ -22,6 +22,7 @@ mod top;
 mod usage;
 mod view;
 mod visit;
+mod write;
 
 pub(crate) use check::{check, check_unreachable};
 pub(crate) use edit::Edit;
@@ -40,3 +41,4 @@ pub(crate) use top::Records;
 pub(crate) use top::Top;
 pub(crate) use usage::Usage;
 pub(crate) use visit::{Follow, Record, Visitor};
+pub(crate) use write::rewrite;

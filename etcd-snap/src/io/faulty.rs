@@ -1,6 +1,7 @@
 //! The disk with faults: step `n` of those that change it fails, once or for good.
 
 use std::ffi::OsString;
+use std::fs::Metadata;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub(crate) struct FaultyDisk {
     failing: u64,
     fault: Fault,
     has_locks: bool,
+    free: Option<u64>,
 }
 
 impl FaultyDisk {
@@ -32,12 +34,19 @@ impl FaultyDisk {
             failing,
             fault,
             has_locks: true,
+            free: None,
         }
     }
 
     /// As some network filesystems are.
     pub(crate) fn without_locks(mut self) -> Self {
         self.has_locks = false;
+        self
+    }
+
+    /// With so much space left, as far as anybody asks.
+    pub(crate) fn with_free_bytes(mut self, bytes: u64) -> Self {
+        self.free = Some(bytes);
         self
     }
 
@@ -104,13 +113,24 @@ impl Storage for FaultyDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Lock> {
-        match Disk.lock(path)? {
-            Lock::Held(file) if !self.has_locks => {
-                file.unlock()?;
-                Ok(Lock::Unsupported(file))
+        let faulty = |file| -> Arc<dyn NewFile> {
+            Arc::new(FaultyFile {
+                file,
+                disk: self.clone(),
+            })
+        };
+        Ok(match Disk.lock(path)? {
+            Lock::Held(file) if self.has_locks => Lock::Held(faulty(file)),
+            Lock::HeldHere(file) if self.has_locks => Lock::HeldHere(faulty(file)),
+            Lock::Held(file) | Lock::HeldHere(file) | Lock::Unsupported(file) => {
+                Lock::Unsupported(faulty(file))
             }
-            lock => Ok(lock),
-        }
+            Lock::Busy => Lock::Busy,
+        })
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        self.free.map_or_else(|| Disk.free_bytes(path), Ok)
     }
 }
 
@@ -131,6 +151,15 @@ impl ReadAt for FaultyFile {
 }
 
 impl NewFile for FaultyFile {
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
+    }
+
+    fn take_after(&self, other: &Metadata) -> io::Result<()> {
+        self.disk.step()?;
+        self.file.take_after(other)
+    }
+
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         if let Err(e) = self.disk.step() {
             // A write that fails has often done half of its work.

@@ -1,7 +1,6 @@
 //! A file or a tree that appears whole under its final name, or not at all.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -272,14 +271,11 @@ pub(crate) fn remove_dead(storage: &dyn Storage, target: &Path) -> Vec<PathBuf> 
         }
         let path = target.with_file_name(name);
         // Held until it is removed, so that nobody else begins to use it.
-        let (_lock, is_dead) = match storage.lock(&path) {
-            Ok(Lock::Held(file)) => {
-                let dead = !may_be_shared(&file) || is_old(&file);
-                (file, dead)
-            }
-            Ok(Lock::Unsupported(file)) => {
-                let dead = is_old(&file);
-                (file, dead)
+        let (_held, is_dead) = match storage.lock(&path) {
+            Ok(Lock::Held(file)) => (file, true),
+            Ok(Lock::HeldHere(file) | Lock::Unsupported(file)) => {
+                let is_old = is_old(file.as_ref());
+                (file, is_old)
             }
             Ok(Lock::Busy) | Err(_) => continue,
         };
@@ -291,35 +287,10 @@ pub(crate) fn remove_dead(storage: &dyn Storage, target: &Path) -> Vec<PathBuf> 
 }
 
 /// No save goes a day without writing: every silence has its limit, and no file takes that long to check.
-fn is_old(file: &File) -> bool {
+fn is_old(file: &dyn NewFile) -> bool {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let written = file.metadata().and_then(|metadata| metadata.modified());
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > DAY))
-}
-
-/// Whether the file is on a filesystem that other machines may write to, where a lock can be one of this machine only (NFS
-/// mounted with `local_lock` or `nolock`, most FUSE filesystems).
-fn may_be_shared(file: &File) -> bool {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    {
-        /// NFS, SMB, CIFS, SMB2, FUSE, Ceph, AFS, 9P.
-        const SHARED: [u32; 8] = [
-            0x6969,
-            0x517B,
-            0xFF53_4D42,
-            0xFE53_4D42,
-            0x6573_5546,
-            0x00C3_6400,
-            0x5346_414F,
-            0x0102_1997,
-        ];
-        rustix::fs::fstatfs(file).is_ok_and(|there| SHARED.contains(&(there.f_type as u32)))
-    }
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        let _ = file;
-        false
-    }
 }
 
 /// Names are random, so that two runs to one target do not meet; a name that is taken all the same is passed over.
@@ -350,6 +321,7 @@ fn with_fresh_name<T>(
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::time::SystemTime;
 
     use super::*;

@@ -2,13 +2,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{FallocateFlags, Mode, OFlags, RenameFlags, StatVfs};
 use rustix::io::Errno;
 
 use super::ReadAt;
@@ -33,21 +33,40 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     /// Takes the exclusive lock of a file that is there, as etcd takes that of its database, and does not wait for it. Follows no
     /// symbolic link.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
+    /// What may still be written to the filesystem of a directory.
+    fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
 
 /// What became of asking for a lock.
 #[derive(Debug)]
-pub(crate) enum Lock {
+pub(crate) enum Lock<F = Arc<dyn NewFile>> {
     /// Nobody else has it for as long as this is held.
-    Held(File),
+    Held(F),
+    /// The same; but other machines may write to the filesystem, and the lock can be one of this machine only (NFS mounted with
+    /// `local_lock` or `nolock`, most FUSE filesystems).
+    HeldHere(F),
     /// Somebody else has it.
     Busy,
     /// The filesystem has no locks.
-    Unsupported(File),
+    Unsupported(F),
 }
 
-/// A file that is being made. Readable too, so that what was written can be checked before it gets its name.
+impl<F> Lock<F> {
+    fn map<G>(self, change: impl FnOnce(F) -> io::Result<G>) -> io::Result<Lock<G>> {
+        Ok(match self {
+            Self::Held(file) => Lock::Held(change(file)?),
+            Self::HeldHere(file) => Lock::HeldHere(change(file)?),
+            Self::Busy => Lock::Busy,
+            Self::Unsupported(file) => Lock::Unsupported(change(file)?),
+        })
+    }
+}
+
+/// A file that is being made, or held. Readable too, so that what was written can be checked before it gets its name.
 pub(crate) trait NewFile: ReadAt + fmt::Debug {
+    fn metadata(&self) -> io::Result<Metadata>;
+    /// Gives it the owner, the group and the mode of another.
+    fn take_after(&self, other: &Metadata) -> io::Result<()>;
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the file `size_bytes` long, with its blocks allocated where the filesystem can.
     fn reserve(&self, size_bytes: u64) -> io::Result<()>;
@@ -75,10 +94,12 @@ impl Storage for Disk {
             return Err(e);
         }
         match try_lock(file)? {
+            Lock::Held(file) | Lock::HeldHere(file) if is_at(&file, path)? => {
+                Ok(Arc::new(DiskFile(file)))
+            }
+            Lock::Unsupported(file) => Ok(Arc::new(DiskFile(file))),
             // Between the two steps it looked like what a killed run leaves.
-            Lock::Busy => Err(io::ErrorKind::AlreadyExists.into()),
-            Lock::Held(file) if !is_at(&file, path)? => Err(io::ErrorKind::AlreadyExists.into()),
-            Lock::Held(file) | Lock::Unsupported(file) => Ok(Arc::new(DiskFile(file))),
+            _ => Err(io::ErrorKind::AlreadyExists.into()),
         }
     }
 
@@ -150,15 +171,22 @@ impl Storage for Disk {
                 "it is not a regular file",
             ));
         }
-        match try_lock(file)? {
-            Lock::Held(file) if !is_at(&file, path)? => Err(io::ErrorKind::NotFound.into()),
-            lock => Ok(lock),
-        }
+        try_lock(file)?.map(|file| -> io::Result<Arc<dyn NewFile>> {
+            if !is_at(&file, path)? {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            Ok(Arc::new(DiskFile(file)))
+        })
+    }
+
+    fn free_bytes(&self, path: &Path) -> io::Result<u64> {
+        Ok(free_of(rustix::fs::statvfs(path)?))
     }
 }
 
-fn try_lock(file: File) -> io::Result<Lock> {
+fn try_lock(file: File) -> io::Result<Lock<File>> {
     match file.try_lock() {
+        Ok(()) if may_be_shared(&file) => Ok(Lock::HeldHere(file)),
         Ok(()) => Ok(Lock::Held(file)),
         Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
         Err(TryLockError::Error(e)) => match Errno::from_io_error(&e) {
@@ -196,6 +224,19 @@ impl ReadAt for DiskFile {
 }
 
 impl NewFile for DiskFile {
+    fn metadata(&self) -> io::Result<Metadata> {
+        self.0.metadata()
+    }
+
+    fn take_after(&self, other: &Metadata) -> io::Result<()> {
+        let ours = self.0.metadata()?;
+        if (ours.uid(), ours.gid()) != (other.uid(), other.gid()) {
+            std::os::unix::fs::fchown(&self.0, Some(other.uid()), Some(other.gid()))?;
+        }
+        self.0
+            .set_permissions(Permissions::from_mode(other.mode() & 0o7777))
+    }
+
     /// In pieces: Linux has been seen to take six times the processor time for the same bytes in writes of a megabyte.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         const PIECE: usize = 32 << 10;
@@ -248,14 +289,41 @@ fn allocate(file: &File, size_bytes: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// What the user may still write to the filesystem of a file. Some that know no size say 0 of everything.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn free_bytes(file: &File) -> io::Result<u64> {
-    let filesystem = rustix::fs::fstatvfs(file)?;
-    Ok(match filesystem.f_blocks {
+    Ok(free_of(rustix::fs::fstatvfs(file)?))
+}
+
+/// What the user may still write to a filesystem. Some that know no size say 0 of everything.
+fn free_of(filesystem: StatVfs) -> u64 {
+    match filesystem.f_blocks {
         0 => u64::MAX,
         _ => filesystem.f_bavail.saturating_mul(filesystem.f_frsize),
-    })
+    }
+}
+
+/// Whether other machines may write to the filesystem too.
+fn may_be_shared(file: &File) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        /// NFS, SMB, CIFS, SMB2, FUSE, Ceph, AFS, 9P.
+        const SHARED: [u32; 8] = [
+            0x6969,
+            0x517B,
+            0xFF53_4D42,
+            0xFE53_4D42,
+            0x6573_5546,
+            0x00C3_6400,
+            0x5346_414F,
+            0x0102_1997,
+        ];
+        rustix::fs::fstatfs(file).is_ok_and(|there| SHARED.contains(&(there.f_type as u32)))
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = file;
+        false
+    }
 }
 
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]

@@ -69,6 +69,22 @@ impl FrameWriter {
         writer
     }
 
+    /// A file whose checksums go on from those of the file before.
+    #[cfg(test)]
+    pub(super) fn behind(crc: u32) -> Self {
+        let mut writer = Self {
+            bytes: Vec::new(),
+            crc,
+        };
+        writer.push(RecordKind::Crc, None);
+        writer
+    }
+
+    #[cfg(test)]
+    pub(super) fn crc(&self) -> u32 {
+        self.crc
+    }
+
     pub(super) fn push(&mut self, kind: RecordKind, data: Option<Vec<u8>>) {
         self.crc = crc32c::crc32c_append(self.crc, data.as_deref().unwrap_or_default());
         let record = Record {
@@ -111,12 +127,17 @@ pub(super) struct FrameReader<'a, R: ?Sized> {
 
 impl<'a, R: ReadAt + ?Sized> FrameReader<'a, R> {
     pub(super) fn new(source: &'a R) -> Result<Self> {
+        Self::behind(source, 0)
+    }
+
+    /// A file whose checksums go on from those of the file before.
+    pub(super) fn behind(source: &'a R, crc: u32) -> Result<Self> {
         let size = source.size().map_err(|e| not_read(0, e))?;
         Ok(Self {
             source,
             size,
             offset: 0,
-            crc: 0,
+            crc,
         })
     }
 
@@ -126,9 +147,39 @@ impl<'a, R: ReadAt + ?Sized> FrameReader<'a, R> {
     }
 
     /// The running checksum.
-    #[cfg(test)]
     pub(super) fn crc(&self) -> u32 {
         self.crc
+    }
+
+    /// Whether the record that could not be read is one that a killed server has left: its end is missing, or whole sectors of it
+    /// were not written (`decoder.isTornEntry`).
+    pub(super) fn is_torn(&self) -> Result<bool> {
+        const SECTOR: u64 = 512;
+        let start = self.offset.saturating_add(LENGTH_FIELD_BYTES);
+        if start > self.size {
+            return Ok(true);
+        }
+        let head = self.bytes(self.offset, LENGTH_FIELD_BYTES)?;
+        let field = Cursor::new(&head).u64_le("length of a record");
+        let len = field.unwrap_or_default() & (u64::MAX >> 8);
+        let end = start.saturating_add(len).saturating_add(padding(len));
+        if end > self.size {
+            return Ok(true);
+        }
+        if len > MAX_RECORD_BYTES {
+            return Ok(false);
+        }
+        let mut at = start;
+        while at < end {
+            let sector_end = (at / SECTOR).saturating_add(1).saturating_mul(SECTOR);
+            let chunk_end = sector_end.min(end);
+            let chunk = self.bytes(at, chunk_end.saturating_sub(at))?;
+            if chunk.iter().all(|byte| *byte == 0) {
+                return Ok(true);
+            }
+            at = chunk_end;
+        }
+        Ok(false)
     }
 
     /// The next record. `None` at the end: of the file, or of what is used of it.

@@ -42,6 +42,8 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// `raftpb.EntryNormal`.
+    pub(super) const NORMAL: i32 = 0;
     /// `raftpb.EntryConfChange`.
     pub(super) const CONF_CHANGE: i32 = 1;
 }

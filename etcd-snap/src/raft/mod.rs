@@ -4,6 +4,7 @@
 #![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod frame;
+pub(crate) mod log;
 mod messages;
 #[cfg(any(fuzzing, test))]
 pub(crate) mod repaired;

@@ -3,6 +3,7 @@
 //! The sample is small and the same in every run; `PROPTEST_CASES` asks for more, and for other ones each time.
 
 mod databases;
+mod defrag;
 mod harm;
 mod hash_kv;
 mod hostile;

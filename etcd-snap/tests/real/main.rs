@@ -8,10 +8,12 @@ mod boots;
 mod broken;
 #[path = "../properties/databases.rs"]
 mod databases;
+mod defrag;
 mod edits;
 mod hash_kv;
 mod interop;
 mod live;
+mod migrate;
 mod pages;
 mod report;
 mod streams;

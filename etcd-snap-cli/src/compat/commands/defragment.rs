@@ -7,10 +7,11 @@ use crate::compat::call::{Call, print, print_aside};
 use crate::compat::connection;
 use crate::compat::dialect::Dialect;
 use crate::compat::ended::{self, Ended, Result};
+use crate::compat::flags::Flag;
 use crate::compat::go;
 use crate::compat::tree::Command;
 
-use super::{CLUSTER, endpoint};
+use super::{CLUSTER, endpoint, offline_defrag};
 
 const METHOD: Method = Method::reading("/etcdserverpb.Maintenance/Defragment");
 
@@ -20,9 +21,15 @@ pub(crate) const DEFRAG: Command = Command::new(
     "give free pages of each endpoint's database back to the disk",
     run,
 )
-.flags(&[CLUSTER]);
+.flags(&[
+    CLUSTER,
+    Flag::text("data-dir", "the directory of a member that does not run").until(Dialect::V3_5),
+]);
 
 fn run(call: &Call) -> Result<()> {
+    if !call.flags.text("data-dir").is_empty() {
+        return offline_defrag::run(call);
+    }
     let mut call = call.clone();
     let cluster = connection::cluster(&mut call)?;
     let failed = asking::run(async {

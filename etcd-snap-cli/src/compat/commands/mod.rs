@@ -7,6 +7,8 @@ mod endpoint;
 mod get;
 mod hashkv;
 mod member;
+mod migrate;
+mod offline_defrag;
 mod options;
 mod put;
 mod snapshot;
@@ -89,7 +91,9 @@ static ETCDUTL: Command = Command::group(
             "look at and restore snapshots",
             &[snapshot::STATUS, snapshot::RESTORE_UTILITY, snapshot::STUB],
         ),
+        offline_defrag::DEFRAG,
         hashkv::HASHKV,
+        migrate::MIGRATE,
         version::VERSION,
         completion::COMPLETION,
         Command::elsewhere("backup").until(V3_5),

@@ -1,0 +1,85 @@
+//! The data directory of a member that does not run.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::io::{Lock, NewFile, Storage};
+use crate::{Error, ErrorKind, Result, Snapshot};
+
+/// The database of a member, with the lock that its server would take.
+#[derive(Debug)]
+pub(crate) struct HeldDatabase {
+    /// Where it really is, behind all symbolic links.
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn NewFile>,
+    pub(crate) snapshot: Snapshot,
+}
+
+impl HeldDatabase {
+    /// Takes the lock of `member/snap/db` and opens it. Waits for nobody.
+    ///
+    /// # Errors
+    /// `NotFound`, `AccessDenied` or `Io` where there is no such file that can be read and written; `Busy` where a server, or another
+    /// run, has the lock; `Unsupported` where the filesystem has no locks, so that nothing tells whether a server runs; and as
+    /// [`Snapshot::open`].
+    pub(crate) fn take(storage: &dyn Storage, data_dir: &Path) -> Result<Self> {
+        let named = database(data_dir);
+        let path = fs::canonicalize(&named).map_err(|e| not_opened(data_dir, &named, e))?;
+        let file = match storage
+            .lock(&path)
+            .map_err(|e| not_opened(data_dir, &named, e))?
+        {
+            Lock::Held(file) | Lock::HeldHere(file) => file,
+            Lock::Busy => {
+                return Err(Error::new(
+                    ErrorKind::Busy,
+                    format!(
+                        "{} is in use: stop the etcd that runs in {}, or wait for the tool that has the lock",
+                        named.display(),
+                        data_dir.display()
+                    ),
+                )
+                .with_path(&named));
+            }
+            Lock::Unsupported(_) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    format!(
+                        "{} cannot be locked, so nothing tells whether an etcd is using it: its filesystem has no locks",
+                        named.display()
+                    ),
+                )
+                .with_path(&named));
+            }
+        };
+        let snapshot =
+            Snapshot::from_source(named.display().to_string(), Arc::new(Arc::clone(&file)))
+                .map_err(|e| e.with_path(&named))?;
+        Ok(Self {
+            path,
+            file,
+            snapshot,
+        })
+    }
+}
+
+pub(crate) fn database(data_dir: &Path) -> PathBuf {
+    data_dir.join("member").join("snap").join("db")
+}
+
+fn not_opened(data_dir: &Path, database: &Path, error: io::Error) -> Error {
+    if error.kind() != io::ErrorKind::NotFound {
+        return Error::io("open", database, error);
+    }
+    let why = if data_dir.exists() {
+        "is not the data directory of a member: there is no member/snap/db in it"
+    } else {
+        "does not exist: name the data directory of a stopped member"
+    };
+    let message = format!("{} {why}", data_dir.display());
+    Error::new(ErrorKind::NotFound, message)
+        .with_path(database)
+        .with_source(error)
+}
