@@ -20,7 +20,7 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
 const SPINNER: &str = "{spinner} {prefix} {elapsed}";
 /// What is shown of measured work on a terminal of at least so many columns; the bar takes what is left.
-const BARS: [(usize, &str); 3] = [
+const BARS: [(usize, &str); 5] = [
     (
         76,
         "{prefix} {percent:>3}% {wide_bar} {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec} {left}",
@@ -29,7 +29,9 @@ const BARS: [(usize, &str); 3] = [
         52,
         "{prefix} {percent:>3}% {wide_bar} {decimal_bytes}/{decimal_total_bytes} {left}",
     ),
-    (0, "{prefix} {percent}% of {decimal_total_bytes} {left}"),
+    (46, "{prefix} {percent}% of {decimal_total_bytes} {left}"),
+    (32, "{prefix} {percent}% {left}"),
+    (0, "{prefix} {percent}%"),
 ];
 
 /// Shows what the library does, and tells it when a signal asked to stop.
@@ -374,6 +376,7 @@ mod tests {
             SPINNER,
             template(0),
             template(40),
+            template(50),
             template(60),
             template(200),
         ] {

@@ -2,9 +2,12 @@
 
 mod comparison;
 mod database;
+mod document;
 mod measure;
 mod programs;
 mod report;
+mod save;
+mod stock;
 mod verify;
 
 use std::fs;
@@ -42,11 +45,13 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Only {
+    Save(save::Arguments),
     Verify(verify::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.only {
+        Some(Only::Save(arguments)) => save::run(arguments),
         Some(Only::Verify(arguments)) => verify::run(arguments),
         None => run_all(arguments),
     }

@@ -5,6 +5,7 @@ mod codegen;
 mod corpus;
 mod database;
 mod demo;
+mod dist;
 mod etcd;
 mod fixtures;
 mod fuzz;
@@ -34,6 +35,7 @@ enum Chore {
     Corpus(corpus::Arguments),
     Database(database::Arguments),
     Demo(demo::Arguments),
+    Dist(dist::Arguments),
     Etcd(etcd::Arguments),
     Fixtures(fixtures::Arguments),
     Fuzz(fuzz::Arguments),
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Chore::Corpus(arguments) => corpus::run(&arguments),
         Chore::Database(arguments) => database::run(&arguments),
         Chore::Demo(arguments) => demo::run(&arguments),
+        Chore::Dist(arguments) => dist::run(&arguments),
         Chore::Etcd(arguments) => etcd::run(&arguments),
         Chore::Fixtures(arguments) => fixtures::run(&arguments),
         Chore::Fuzz(arguments) => fuzz::run(&arguments),

@@ -64,6 +64,10 @@ const STEPS: &[Step] = &[
         run: tests,
     },
     Step {
+        name: "the static binary in an empty root directory",
+        run: |_| crate::dist::check(),
+    },
+    Step {
         name: "doctests",
         run: doctests,
     },

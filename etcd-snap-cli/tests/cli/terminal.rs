@@ -13,6 +13,14 @@ use crate::support::{Room, flipped, good};
 
 /// Runs on a terminal of 50 columns, and answers with a line when the screen ends with that prompt.
 fn on_terminal(command: &mut Command, answer: Option<(&str, &str)>) -> (Option<i32>, String) {
+    on_terminal_of(50, command, answer)
+}
+
+fn on_terminal_of(
+    columns: u16,
+    command: &mut Command,
+    answer: Option<(&str, &str)>,
+) -> (Option<i32>, String) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();
     unlockpt(&controller).unwrap();
@@ -21,7 +29,7 @@ fn on_terminal(command: &mut Command, answer: Option<(&str, &str)>) -> (Option<i
     let terminal = File::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap());
     let size = Winsize {
         ws_row: 24,
-        ws_col: 50,
+        ws_col: columns,
         ws_xpixel: 0,
         ws_ypixel: 0,
     };
@@ -108,6 +116,34 @@ fn lines_make_room_for_each_other_on_a_terminal() {
         assert!(shown.contains(line), "no {line:?} in {shown}");
     }
     assert!(log.contains("receiving took"), "{log}");
+}
+
+#[test]
+fn progress_fits_every_terminal() {
+    let room = Room::new();
+    let server = Server::serving_bytes(good()).start().unwrap();
+    for columns in [12, 24, 36, 50, 60, 80, 132] {
+        let mut command = room.command("save new.db --endpoints");
+        command.arg(server.endpoint());
+        let (code, screen) = on_terminal_of(columns, &mut command, None);
+        assert_eq!(code, Some(0), "{screen}");
+        let screen = console::strip_ansi_codes(&screen);
+        let drawn: Vec<_> = screen
+            .split(['\r', '\n'])
+            .map(str::trim_end)
+            .filter(|line| line.contains('%'))
+            .collect();
+        assert!(!drawn.is_empty(), "{columns}: {screen:?}");
+        for line in &drawn {
+            // The first word alone can be too long.
+            let room = usize::from(columns).max("receiving 100%".len());
+            assert!(line.chars().count() <= room, "{columns}: {line:?}");
+        }
+        if columns >= 80 {
+            let rate = drawn.iter().any(|line| line.contains("B/s"));
+            assert!(rate, "{columns}: {drawn:?}");
+        }
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(super) fn fill(load: &Load, folder: &Path) -> Result<Cluster> {
     let cluster = Cluster::builder(Version::NEWEST)
         .security(Security::Plain)
         .argument(quota(load.size_bytes))
-        .folder(folder_of(folder, "plain")?)
+        .folder(folder_of(folder, "filled")?)
         .start()?;
     let all = [&load.large, &load.small];
     for bulk in all {
@@ -80,7 +80,7 @@ pub(super) fn serve(snapshot: &Path, security: Security, folder: &Path) -> Resul
     let plan = Cluster::builder(Version::NEWEST)
         .security(security)
         .argument(quota(snapshot.metadata()?.len()))
-        .folder(folder_of(folder, "tls")?)
+        .folder(folder_of(folder, &format!("{security:?}").to_lowercase())?)
         .plan()?;
     plan.restore_with_etcd(snapshot, &[])?;
     plan.start()

@@ -55,7 +55,7 @@ pub(super) struct Program {
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Run {
     pub(super) wall_seconds: f64,
-    cpu_seconds: f64,
+    pub(super) cpu_seconds: f64,
     pub(super) peak_bytes: u64,
 }
 
@@ -239,6 +239,37 @@ impl Work {
     }
 }
 
+/// Of a goal.
+pub(super) fn said(met: bool) -> &'static str {
+    if met { "met" } else { "NOT MET" }
+}
+
+/// Columns from this one on have numbers.
+pub(super) fn new_table(header: &[&str], numbers_from: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN);
+    table.set_header(header);
+    for column in table.column_iter_mut().skip(numbers_from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// As it is given on the command line.
+pub(super) fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (1_000_000_000, "GB"),
+        (1 << 30, "GiB"),
+        (1_000_000, "MB"),
+        (1 << 20, "MiB"),
+    ];
+    let unit = UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit));
+    unit.map_or_else(
+        || format!("{bytes}B"),
+        |(unit, name)| format!("{}{name}", bytes / unit),
+    )
+}
+
 /// Two digits that count.
 fn times(theirs: f64, ours: f64) -> String {
     let ratio = theirs / ours;
@@ -273,6 +304,14 @@ mod tests {
     fn medians_are_the_middle_of_odd_and_even_numbers_of_runs() {
         assert_eq!(median([3.0, 1.0, 9.0].into_iter()), 3.0);
         assert_eq!(median([4.0, 1.0, 9.0, 2.0].into_iter()), 3.0);
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_command_line() {
+        assert_eq!(size(100_000_000), "100MB");
+        assert_eq!(size(2_000_000_000), "2GB");
+        assert_eq!(size(512 << 20), "512MiB");
+        assert_eq!(size(7), "7B");
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! `cargo xtask bench verify`: what it costs to know that a backup is good, over large databases that look lived in, with the
 //! goals beside the numbers.
 
-mod document;
 mod goals;
 mod save;
-mod stock;
 mod summary;
 
 use std::fs;
@@ -16,8 +14,9 @@ use etcd_snap_testdata::bulk::Profile;
 use super::comparison::{Before, Comparison, Contender, Role};
 use super::programs::{Programs, limit};
 use super::report::Work;
+use super::stock::Wanted;
+use super::{document, stock};
 use crate::database::parse_size;
-use stock::Wanted;
 use summary::{Database, Summary};
 
 /// Above this, a server that serves the database takes more memory and more time to start than is at hand.
@@ -104,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     if arguments.write_docs {
-        document::write(&summary)?;
+        document::write("verify", summary.sections())?;
     }
     let peak = summary.own_peak_bytes();
     ensure!(

@@ -1,12 +1,12 @@
 //! Tables with the goals beside them, to read and as JSON.
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use etcd_snap_testdata::bulk::{Facts, Profile};
 use serde::Serialize;
 
 use super::super::PROMISED_PEAK_BYTES;
-use super::super::report::{Machine, Work, least_peak_bytes, table};
+use super::super::report::{Machine, Work, least_peak_bytes, new_table, said, size, table};
 use super::goals::{Verdict, goals, verdicts};
 
 /// A whole run.
@@ -74,6 +74,14 @@ impl Summary {
     pub(super) fn own_peak_bytes(&self) -> u64 {
         let peaks = self.databases.iter().map(Database::own_peak_bytes);
         peaks.max().unwrap_or_default()
+    }
+
+    /// All that is to be written down, with the names of the places for it.
+    pub(super) fn sections(&self) -> Vec<(String, String)> {
+        let databases = self.databases.iter();
+        let sections = databases.map(|database| (database.name(), self.section(database)));
+        let growth = self.growth().map(|table| ("growth".to_owned(), table));
+        sections.chain(growth).collect()
     }
 
     /// Both tables of a database.
@@ -151,36 +159,6 @@ fn goal_table(database: &Database) -> Table {
     table
 }
 
-fn said(met: bool) -> &'static str {
-    if met { "met" } else { "NOT MET" }
-}
-
-/// Columns from this one on have numbers.
-fn new_table(header: &[&str], numbers_from: usize) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN);
-    table.set_header(header);
-    for column in table.column_iter_mut().skip(numbers_from) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    table
-}
-
-/// As it is given on the command line.
-fn size(bytes: u64) -> String {
-    const UNITS: [(u64, &str); 4] = [
-        (1_000_000_000, "GB"),
-        (1 << 30, "GiB"),
-        (1_000_000, "MB"),
-        (1 << 20, "MiB"),
-    ];
-    let unit = UNITS.iter().find(|(unit, _)| bytes.is_multiple_of(*unit));
-    unit.map_or_else(
-        || format!("{bytes}B"),
-        |(unit, name)| format!("{}{name}", bytes / unit),
-    )
-}
-
 /// `3 116 870`
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
@@ -199,11 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_numbers_read_well() {
-        assert_eq!(size(100_000_000), "100MB");
-        assert_eq!(size(2_000_000_000), "2GB");
-        assert_eq!(size(512 << 20), "512MiB");
-        assert_eq!(size(7), "7B");
+    fn large_numbers_read_well() {
         assert_eq!(thousands(3_116_870), "3 116 870");
         assert_eq!(thousands(870), "870");
     }
