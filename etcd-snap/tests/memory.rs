@@ -294,3 +294,24 @@ fn a_file_with_a_hole_of_exabytes_is_refused() {
     });
     assert!(peak < MIB, "{peak} bytes");
 }
+
+#[test]
+fn a_value_of_many_megabytes_is_written_anew_in_pieces() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("member/snap/db");
+    std::fs::create_dir_all(path.parent().expect("it has one")).expect("folders");
+    let database = some_keys(4096)
+        .put("large", vec![7; 40 * MIB])
+        .put("larger", vec![7; 60 * MIB])
+        .delete("large")
+        .build();
+    std::fs::write(&path, database).expect("a file");
+    let peak = peak_of(|| {
+        let report = etcd_snap::defrag(folder.path(), &etcd_snap::DefragOptions::default());
+        assert!(report.expect("it is sound").size_after_bytes > 100 * MIB as u64);
+    });
+    assert!(peak < 24 * MIB, "{peak} bytes");
+}

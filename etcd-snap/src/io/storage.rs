@@ -51,14 +51,14 @@ pub(crate) enum Lock<F = Arc<dyn NewFile>> {
     Unsupported(F),
 }
 
-impl<F> Lock<F> {
-    fn map<G>(self, change: impl FnOnce(F) -> io::Result<G>) -> io::Result<Lock<G>> {
-        Ok(match self {
-            Self::Held(file) => Lock::Held(change(file)?),
-            Self::HeldHere(file) => Lock::HeldHere(change(file)?),
+impl Lock<()> {
+    fn with(self, file: Arc<dyn NewFile>) -> Lock {
+        match self {
+            Self::Held(()) => Lock::Held(file),
+            Self::HeldHere(()) => Lock::HeldHere(file),
             Self::Busy => Lock::Busy,
-            Self::Unsupported(file) => Lock::Unsupported(change(file)?),
-        })
+            Self::Unsupported(()) => Lock::Unsupported(file),
+        }
     }
 }
 
@@ -93,14 +93,18 @@ impl Storage for Disk {
             let _ = fs::remove_file(path);
             return Err(e);
         }
-        match try_lock(file)? {
-            Lock::Held(file) | Lock::HeldHere(file) if is_at(&file, path)? => {
-                Ok(Arc::new(DiskFile(file)))
-            }
-            Lock::Unsupported(file) => Ok(Arc::new(DiskFile(file))),
-            // Between the two steps it looked like what a killed run leaves.
-            _ => Err(io::ErrorKind::AlreadyExists.into()),
+        // A lock that cannot be had for another reason than that somebody has it keeps nobody from writing.
+        let is_taken = match try_lock(&file) {
+            Ok(Lock::Busy) => true,
+            Ok(Lock::Held(()) | Lock::HeldHere(())) => !is_at(&file, path)?,
+            Ok(Lock::Unsupported(())) | Err(_) => false,
+        };
+        if is_taken {
+            // Between the two steps it looked like what a killed run leaves, to somebody who may leave it all the same.
+            let _ = fs::remove_file(path);
+            return Err(io::ErrorKind::AlreadyExists.into());
         }
+        Ok(Arc::new(DiskFile(file)))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -171,29 +175,28 @@ impl Storage for Disk {
                 "it is not a regular file",
             ));
         }
-        try_lock(file)?.map(|file| -> io::Result<Arc<dyn NewFile>> {
-            if !is_at(&file, path)? {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            Ok(Arc::new(DiskFile(file)))
-        })
+        let lock = try_lock(&file)?;
+        if !is_at(&file, path)? {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(lock.with(Arc::new(DiskFile(file))))
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
-        Ok(free_of(rustix::fs::statvfs(path)?))
+        Ok(free_of(&rustix::fs::statvfs(path)?))
     }
 }
 
-fn try_lock(file: File) -> io::Result<Lock<File>> {
+fn try_lock(file: &File) -> io::Result<Lock<()>> {
     match file.try_lock() {
-        Ok(()) if may_be_shared(&file) => Ok(Lock::HeldHere(file)),
-        Ok(()) => Ok(Lock::Held(file)),
+        Ok(()) if may_be_shared(file) => Ok(Lock::HeldHere(())),
+        Ok(()) => Ok(Lock::Held(())),
         Err(TryLockError::WouldBlock) => Ok(Lock::Busy),
         Err(TryLockError::Error(e)) => match Errno::from_io_error(&e) {
             Some(Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP | Errno::INVAL) => {
-                Ok(Lock::Unsupported(file))
+                Ok(Lock::Unsupported(()))
             }
-            _ if e.kind() == io::ErrorKind::Unsupported => Ok(Lock::Unsupported(file)),
+            _ if e.kind() == io::ErrorKind::Unsupported => Ok(Lock::Unsupported(())),
             _ => Err(e),
         },
     }
@@ -291,11 +294,11 @@ fn allocate(file: &File, size_bytes: u64) -> io::Result<bool> {
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn free_bytes(file: &File) -> io::Result<u64> {
-    Ok(free_of(rustix::fs::fstatvfs(file)?))
+    Ok(free_of(&rustix::fs::fstatvfs(file)?))
 }
 
 /// What the user may still write to a filesystem. Some that know no size say 0 of everything.
-fn free_of(filesystem: StatVfs) -> u64 {
+fn free_of(filesystem: &StatVfs) -> u64 {
     match filesystem.f_blocks {
         0 => u64::MAX,
         _ => filesystem.f_bavail.saturating_mul(filesystem.f_frsize),

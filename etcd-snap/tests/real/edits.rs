@@ -45,7 +45,7 @@ impl Case {
     }
 
     /// Nobody but this writer keeps a bucket of megabytes inline, and the edit does not read such ones.
-    fn with_honest_inline_buckets(mut self) -> Self {
+    pub(crate) fn with_honest_inline_buckets(mut self) -> Self {
         self.builder = self.builder.inline(Inline::AsBbolt);
         self
     }

@@ -5,11 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap::{
-    MigrateOptions, MigrateReport, RestoreOptions, Snapshot, StorageVersion, migrate, status,
+    MemberTarget, MigrateOptions, MigrateReport, NewCluster, RestoreOptions, Snapshot,
+    StorageVersion, migrate, status,
 };
 use etcd_snap_testdata::cluster::{Cluster as RealCluster, Workload};
 use etcd_snap_testdata::etcd::{Binaries, Version};
-use etcd_snap_testdata::golden;
+use etcd_snap_testdata::{golden, sample};
+
+use crate::edits::Case;
 
 fn migrated(data_dir: &Path, target: StorageVersion) -> Result<MigrateReport> {
     Ok(migrate(data_dir, target, &MigrateOptions::default())?)
@@ -93,6 +96,52 @@ fn a_member_that_has_lived_goes_the_way_that_etcdutl_goes() -> Result<()> {
         // What a server has not written into its database before it was killed is in its log.
         cluster.start_member(0)?;
         ensure!(cluster.keys_at(0)? == (revision, keys), "{version}");
+    }
+    Ok(())
+}
+
+/// The change is made in place, whatever there was: bbolt's check and the model judge.
+#[test]
+fn random_databases_stay_sound_and_change_in_nothing_else() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let restored = folder.path().join("restored");
+    etcd_snap::restore(
+        &Snapshot::open(golden::snapshot(Version::V3_5))?,
+        &NewCluster::parse("m1=http://localhost:2380", "token")?,
+        &[MemberTarget::new("m1", &restored)],
+        &RestoreOptions::default(),
+    )?;
+    let options = MigrateOptions::default().with_wal_dir(restored.join("member/wal"));
+    let mut databases = Vec::new();
+    for seed in sample(0..2000, 24) {
+        let builder = Case::drawn(seed)?
+            .with_honest_inline_buckets()
+            .builder
+            .record("meta", "consistent_index", 7_u64.to_be_bytes())
+            .record("meta", "term", 2_u64.to_be_bytes());
+        let data_dir = folder.path().join(seed.to_string());
+        let database = data_dir.join("member/snap/db");
+        fs::create_dir_all(data_dir.join("member/snap"))?;
+        fs::write(&database, builder.build())?;
+        let has_version = builder.model().value("meta", b"storageVersion").is_some();
+        // Up and down, so that both metas have been written.
+        for version in ["3.6", "3.7", "3.5", "3.6"] {
+            let what = || format!("seed {seed} to {version}");
+            migrate(&data_dir, version.parse()?, &options).with_context(what)?;
+            let builder = match version {
+                "3.5" if has_version => builder.clone().remove("meta", "storageVersion"),
+                "3.5" => builder.clone(),
+                _ => builder
+                    .clone()
+                    .record("meta", "storageVersion", format!("{version}.0")),
+            };
+            let told = status(&Snapshot::open(&database)?).with_context(what)?;
+            ensure!(told.hash == builder.model().status_hash(), "{}", what());
+        }
+        databases.push(database);
+    }
+    for version in [Version::V3_5, Version::NEWEST] {
+        Binaries::find(version)?.check_pages(&databases)?;
     }
     Ok(())
 }

@@ -51,3 +51,20 @@ async fn of_two_saves_to_one_new_name_one_wins() {
     assert_eq!(lost.unwrap_err().kind(), ErrorKind::Occupied);
     assert_eq!(room.names(), ["backup.db"]);
 }
+
+#[tokio::test]
+async fn two_saves_to_one_name_do_not_write_into_each_other() {
+    let server = server().with_chunk_bytes(1000).start().unwrap();
+    let cluster = Cluster::new([server.endpoint()]).unwrap();
+    let room = Room::new();
+    std::fs::write(room.target(), "old").unwrap();
+    let options = SaveOptions::default();
+    let (one, two) = tokio::join!(
+        etcd_snap::save(&cluster, room.target(), &options),
+        etcd_snap::save(&cluster, room.target(), &options),
+    );
+    assert_eq!(one.unwrap().digest, two.unwrap().digest);
+    assert_eq!(room.names(), ["backup.db"]);
+    let saved = std::fs::read(room.target()).unwrap();
+    assert_eq!(saved, std::fs::read(crate::snapshot()).unwrap());
+}

@@ -90,7 +90,7 @@ impl Database {
     /// What a walk by bbolt's rules finds.
     fn content(&self) -> Bucket {
         let meta = self.meta();
-        let mut found = Found::default();
+        let mut found = Found;
         let usage = check(self.file.as_ref(), &meta, meta.size_bytes(), &mut found).unwrap();
         assert_eq!(usage.free(), 0);
         content(self, BucketRoot::Page(meta.root))
@@ -159,7 +159,6 @@ fn content(database: &Database, root: BucketRoot) -> Bucket {
     found
 }
 
-#[derive(Default)]
 struct Found;
 
 impl Visitor for Found {
