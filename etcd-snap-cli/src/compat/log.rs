@@ -14,7 +14,7 @@ enum Form {
     JsonEpoch,
     /// `{"level":"info","ts":"2026-11-20T11:24:38.826206Z",...}`
     Json,
-    /// `2026-11-20T11:25:56Z	info	restored snapshot	{...}`
+    /// `2026-11-20T11:25:56Z info restored snapshot {...}`, with tabs
     Console,
 }
 

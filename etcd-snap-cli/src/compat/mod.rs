@@ -80,7 +80,6 @@ fn execute(invocation: Invocation) -> Result<()> {
     let dialect = choose_dialect(&mut words)?;
     require_api(tool, dialect, &words)?;
     let root = commands::root(tool);
-    let mut words = words;
     // `help snapshot save` is `snapshot save --help`.
     let first = tree::first_argument(&words, root.flags, dialect);
     if let Some(at) = first.filter(|at| words[*at] == "help") {

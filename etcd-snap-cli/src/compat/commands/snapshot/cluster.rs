@@ -14,7 +14,7 @@ pub(super) fn peer_urls(list: &str) -> Result<PeerUrls> {
     for url in list.split(',') {
         check(url)?;
     }
-    PeerUrls::parse(list).map_err(sentence)
+    PeerUrls::parse(list).map_err(|error| sentence(&error))
 }
 
 /// The members of `--initial-cluster`, with the member that is restored among them.
@@ -41,7 +41,7 @@ pub(super) fn new_cluster(text: &str, token: &str, name: &str) -> Result<NewClus
         if urls.len() < count {
             return Ended::error(format!("initial cluster {text} has duplicate url"));
         }
-        sentence(error)
+        sentence(&error)
     })
 }
 
@@ -52,7 +52,10 @@ pub(super) fn check_advertised(
     name: &str,
     advertised: &PeerUrls,
 ) -> Result<()> {
-    let mine = cluster.member(name).map_err(sentence)?.peer_urls();
+    let mine = cluster
+        .member(name)
+        .map_err(|error| sentence(&error))?
+        .peer_urls();
     let texts = |urls: &PeerUrls| -> Vec<String> { urls.iter().map(PeerUrl::to_string).collect() };
     let (mine, advertised) = (texts(mine), texts(advertised));
     let Err(why) = equal(log, &advertised, &mine) else {
@@ -175,6 +178,6 @@ fn has_port(address: &str) -> bool {
     }
 }
 
-fn sentence(error: Error) -> Ended {
-    Ended::error(failure::sentence(&error))
+fn sentence(error: &Error) -> Ended {
+    Ended::error(failure::sentence(error))
 }
