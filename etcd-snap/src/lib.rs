@@ -107,7 +107,7 @@ pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
 pub use status::{Status, StatusOptions, status, status_with};
 #[cfg(feature = "stream")]
-pub use stream::Chunk;
+pub use stream::{Chunk, EndpointPolicy, PassedOver, PassedOverReason};
 pub use verify::{
     BucketContents, Contents, DigestCheck, LargeRecord, Proof, ProofKind, StreamReport,
     VerifyOptions, VerifyReport, verify, verify_stream,

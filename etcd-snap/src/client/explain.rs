@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CertificateError};
 use rustls_pki_types::{ServerName, UnixTime};
 use tonic::{Code, Status};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Place};
 use super::tls::{Tls, Trust};
 use super::witness::Failure;
 use crate::{Error, ErrorKind};
@@ -42,8 +42,7 @@ pub(crate) fn error(endpoint: &Endpoint, what: &str) -> Error {
         .with_endpoint(endpoint.to_string())
 }
 
-pub(crate) fn unresolved(endpoint: &Endpoint, source: io::Error) -> Error {
-    let (host, _) = endpoint.address();
+pub(crate) fn unresolved(endpoint: &Endpoint, host: &str, source: io::Error) -> Error {
     error(
         endpoint,
         &format!("cannot be reached: the name {host:?} cannot be resolved"),
@@ -76,14 +75,45 @@ pub(crate) fn unconnected(endpoint: &Endpoint, limit: Duration, source: io::Erro
     }
 }
 
+pub(crate) fn no_zone(endpoint: &Endpoint, zone: &str, source: io::Error) -> Error {
+    error(
+        endpoint,
+        &format!("cannot be reached: this machine has no network interface {zone:?}"),
+    )
+    .with_source(source)
+}
+
+pub(crate) fn no_socket(endpoint: &Endpoint, source: io::Error) -> Error {
+    let why = match source.kind() {
+        io::ErrorKind::NotFound => "cannot be reached: there is no such socket",
+        io::ErrorKind::PermissionDenied => "cannot be reached: this user may not use the socket",
+        io::ErrorKind::ConnectionRefused => {
+            "refuses connections: nobody listens at the socket any more; is etcd running?"
+        }
+        _ => return error(endpoint, "cannot be reached").with_source(source),
+    };
+    error(endpoint, why)
+}
+
 pub(crate) fn speaks_tls(endpoint: &Endpoint) -> Error {
-    error(endpoint, "speaks TLS: write https:// instead of http://")
+    error(
+        endpoint,
+        match endpoint.place() {
+            Place::Host { .. } => "speaks TLS: write https:// instead of http://",
+            Place::Socket(_) => "speaks TLS: write unixs:// instead of unix://",
+        },
+    )
 }
 
 pub(crate) fn speaks_plainly(endpoint: &Endpoint) -> Error {
     error(
         endpoint,
-        "does not speak TLS: write http://, if plain text is what is wanted",
+        match endpoint.place() {
+            Place::Host { .. } => {
+                "does not speak TLS: write http://, if plain text is what is wanted"
+            }
+            Place::Socket(_) => "does not speak TLS: leave the TLS files away, and write unix://",
+        },
     )
 }
 

@@ -8,7 +8,9 @@ mod cluster;
 mod connect;
 mod counted;
 mod endpoint;
+mod endpoints;
 mod explain;
+mod fitness;
 mod generated;
 mod maintenance;
 mod members;
@@ -20,9 +22,9 @@ pub use auth::Password;
 pub use cluster::Cluster;
 pub use tls::{Tls, TlsBuilder};
 
-pub(crate) use choose::{choose, reach};
+pub(crate) use choose::{Candidates, reach};
 pub(crate) use endpoint::Endpoint;
-pub(crate) use maintenance::{KvHash, Member, MemberStatus, NoHash};
+pub(crate) use maintenance::{KvHash, Member, MemberStatus, NoHash, SnapshotStream};
 pub(crate) use members::ListedMember;
 
 use crate::{Error, ErrorKind, Result};

@@ -1,5 +1,6 @@
 //! Saving: from good servers, bad ones, and none.
 
+mod choice;
 mod connection;
 mod direct;
 mod good;
@@ -7,6 +8,7 @@ mod name;
 mod rights;
 mod stream;
 mod target;
+mod ways;
 
 use std::path::{Path, PathBuf};
 
