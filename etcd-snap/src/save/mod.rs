@@ -87,6 +87,9 @@ pub async fn save(
     let mut place = to.into().open(options).await?;
     let started = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Connect))?;
+    for note in cluster.tls().into_iter().flat_map(crate::Tls::notes) {
+        tell(options.observer(), &Event::Note(note.to_owned()))?;
+    }
     let mut candidates = Candidates::find(cluster, options.endpoint_policy()).await?;
     let (outlet, mut origin, arrived) = loop {
         let (member, status) = candidates.next().await?;

@@ -8,6 +8,7 @@ mod name;
 mod rights;
 mod stream;
 mod target;
+mod tls_files;
 mod ways;
 
 use std::path::{Path, PathBuf};
