@@ -91,6 +91,8 @@ pub use backend::Revision;
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
+#[cfg(feature = "discovery")]
+pub use client::{Discovered, Discovery};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
 pub use fast_status::{FastStatus, fast_status};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cluster::Cluster;
 use super::connect::connect;
 use super::endpoint::Endpoint;
-use super::fitness::{self, Answer, Verdict};
+use super::fitness::{self, Answer, Rank, Verdict};
 use super::maintenance::{Member, MemberStatus};
 use super::tls::Tls;
 use crate::stream::{EndpointPolicy, PassedOver, PassedOverReason};
@@ -19,6 +19,8 @@ pub(crate) struct Candidates {
     /// The cluster that was found; `First` takes any.
     cluster_id: Option<ClusterId>,
     left: VecDeque<Candidate>,
+    /// There are only members left that know no leader.
+    last_resort: bool,
     /// In the order in which that became known.
     passed_over: Vec<(PassedOver, Error)>,
     /// How many of them were told of.
@@ -43,6 +45,7 @@ impl Candidates {
             policy,
             cluster_id: None,
             left: VecDeque::new(),
+            last_resort: false,
             passed_over: Vec::new(),
             told: 0,
         };
@@ -62,6 +65,7 @@ impl Candidates {
         self.cluster_id = fitness::cluster_of(&answers);
         let verdicts = fitness::judge(&answers, self.cluster_id, self.policy);
         let mut fit = Vec::new();
+        let mut leaderless = Vec::new();
         let mut denied = None;
         for (answer, verdict) in answers.into_iter().zip(verdicts) {
             match (answer.came, verdict) {
@@ -73,6 +77,13 @@ impl Candidates {
                         denied = Some(self.passed_over.len());
                     }
                     self.pass_over(&answer.endpoint, None, reason, error);
+                }
+                (
+                    Some(Ok((member, status))),
+                    Verdict::Unfit(PassedOverReason::NoLeader, message),
+                ) => {
+                    let newest_first = u64::MAX.saturating_sub(status.applied_index);
+                    leaderless.push((newest_first, answer.endpoint, member, status, message));
                 }
                 (Some(Ok((_, status))), Verdict::Unfit(reason, message)) => {
                     let error = Error::new(ErrorKind::Server, message)
@@ -86,6 +97,18 @@ impl Candidates {
                 }
                 (_, Verdict::Fit(_)) => {}
             }
+        }
+        // The worst day is when a snapshot is wanted most.
+        if fit.is_empty() && denied.is_none() && self.policy == EndpointPolicy::Auto {
+            leaderless.sort_by_key(|(newest_first, ..)| *newest_first);
+            self.last_resort = !leaderless.is_empty();
+            for (_, endpoint, member, status, _) in leaderless.drain(..) {
+                fit.push((Rank::last_resort(), endpoint, member, status));
+            }
+        }
+        for (_, endpoint, _, status, message) in leaderless {
+            let error = Error::new(ErrorKind::Server, message).with_endpoint(endpoint.to_string());
+            self.pass_over(&endpoint, Some(&status), PassedOverReason::NoLeader, error);
         }
         fit.sort_by_key(|(rank, ..)| *rank);
         for (_, endpoint, member, status) in fit {
@@ -139,7 +162,8 @@ impl Candidates {
         if self.policy == EndpointPolicy::First {
             return None;
         }
-        fitness::unfit(endpoint, status, self.cluster_id, self.policy)
+        let unfit = fitness::unfit(endpoint, status, self.cluster_id, self.policy);
+        unfit.filter(|(reason, _)| !self.last_resort || *reason != PassedOverReason::NoLeader)
     }
 
     /// Whether there is another one to try after this failure: it has to be the member's or the connection's.

@@ -37,6 +37,13 @@ pub(super) enum Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank(bool, u64);
 
+impl Rank {
+    /// All of them alike.
+    pub(super) fn last_resort() -> Self {
+        Self(false, 0)
+    }
+}
+
 /// Asks all endpoints at the same time, until there is one that is fit and the others have had their time.
 pub(super) async fn ask_all(cluster: &Arc<Cluster>, policy: EndpointPolicy) -> Result<Vec<Answer>> {
     let mut tasks = JoinSet::new();

@@ -7,6 +7,8 @@ mod choose;
 mod cluster;
 mod connect;
 mod counted;
+#[cfg(feature = "discovery")]
+mod discovery;
 mod endpoint;
 mod endpoints;
 mod explain;
@@ -20,6 +22,8 @@ mod witness;
 
 pub use auth::Password;
 pub use cluster::Cluster;
+#[cfg(feature = "discovery")]
+pub use discovery::{Discovered, Discovery};
 pub use tls::{Tls, TlsBuilder};
 
 pub(crate) use choose::{Candidates, reach};

@@ -23,8 +23,9 @@ use crate::MemberId;
 pub enum EndpointPolicy {
     /// The first that can be reached, in the order given, whatever its state.
     First,
-    /// A follower that is fit, to spare the leader; else the leader. Among equals the order given counts. A single endpoint
-    /// is taken whatever its state.
+    /// A follower that is fit, to spare the leader; else the leader. Among equals the order given counts. Where nobody that
+    /// answers knows a leader, one of those is taken all the same, the newest first: the day on which a cluster is lost is
+    /// when a snapshot is wanted most. A single endpoint is taken whatever its state.
     #[default]
     Auto,
     /// The leader, and nobody else.

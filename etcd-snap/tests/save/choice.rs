@@ -164,18 +164,43 @@ async fn a_silent_endpoint_holds_nobody_up() {
     assert_eq!(report.passed_over[0].endpoint, silent);
 }
 
+/// The day on which a cluster is lost.
+#[tokio::test]
+async fn where_nobody_knows_a_leader_the_newest_is_taken_all_the_same() {
+    let alone = |id, applied_index| {
+        ill(id, |health| {
+            health.leader = 0;
+            health.applied_index = applied_index;
+        })
+    };
+    let servers = running([
+        ill(1, |health| health.is_learner = true),
+        alone(2, 100_000),
+        alone(3, 100_007),
+    ]);
+    let report = saved(&cluster(&servers), &SaveOptions::default()).await;
+    assert_eq!(report.member_id.unwrap().get(), 3);
+    use PassedOverReason::{Learner, NotNeeded};
+    assert_eq!(reasons(&report), [Learner, NotNeeded]);
+    // Who insists on a role wants no other.
+    let error = failure(&cluster(&servers), &with(EndpointPolicy::Follower)).await;
+    assert!(error.to_string().contains("knows no leader"), "{error}");
+}
+
 #[tokio::test]
 async fn where_nobody_is_fit_everybody_is_named() {
     let servers = running([
         ill(2, |health| health.is_learner = true),
-        ill(3, |health| health.leader = 0),
+        ill(3, |health| {
+            health.errors = vec!["memberID:3 alarm:CORRUPT ".to_owned()];
+        }),
     ]);
     let error = failure(&cluster(&servers), &SaveOptions::default()).await;
     assert_eq!(error.kind(), ErrorKind::Server, "{error}");
     for words in [
         "none of the 2 endpoints can be used",
         "a learner",
-        "no leader",
+        "is corrupt",
     ] {
         assert!(error.to_string().contains(words), "{error}");
     }

@@ -3,6 +3,8 @@
 mod choice;
 mod connection;
 mod direct;
+#[cfg(feature = "discovery")]
+mod discovery;
 mod good;
 mod name;
 mod rights;
