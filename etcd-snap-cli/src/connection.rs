@@ -1,15 +1,18 @@
 //! The flags that lead to a cluster, which every command that asks one has, and the way in which it is asked.
 
-use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use etcd_snap::{Cluster, Tls};
+use etcd_snap::{Cluster, Discovery, Tls};
 
 use crate::commands::stopped;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
+use crate::journal;
 use crate::prompt;
 use crate::render::text;
 use crate::values;
@@ -29,6 +32,40 @@ pub(crate) struct Connection {
         help_heading = "Connection"
     )]
     connect_timeout: Duration,
+    /// Find the endpoints by the SRV records of this domain
+    #[arg(
+        short,
+        long,
+        value_name = "DOMAIN",
+        env = "ETCDCTL_DISCOVERY_SRV",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    discovery_srv: Option<String>,
+    /// Of several clusters in the domain, the one of this name
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "ETCDCTL_DISCOVERY_SRV_NAME",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    discovery_srv_name: Option<String>,
+    /// With =false, only found endpoints with TLS, and the domain in their certificates
+    #[arg(
+        long,
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        value_parser = values::boolean,
+        action = ArgAction::Set,
+        env = "ETCDCTL_INSECURE_DISCOVERY",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    insecure_discovery: bool,
     /// Trust the authorities in this PEM file [default: the system's]
     #[arg(
         long,
@@ -110,20 +147,71 @@ pub(crate) struct Connection {
         help_heading = "User"
     )]
     password: Option<String>,
+    /// Its password is the first line of this file
+    #[arg(long, value_name = "FILE", help_heading = "User")]
+    password_file: Option<PathBuf>,
+    /// Send this token instead of a login
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "ETCDCTL_AUTH_JWT_TOKEN",
+        hide_env_values = true,
+        help_heading = "User"
+    )]
+    auth_jwt_token: Option<String>,
 }
 
 impl Connection {
-    /// The cluster behind these endpoints, given with commas. Asks for a password where one is missing.
+    /// The cluster behind these endpoints, unless they are to be found by a domain. Asks for a password where one is missing.
     pub(crate) fn cluster(&self, endpoints: &str) -> Result<Cluster> {
-        let mut cluster =
-            Cluster::new(values::list(endpoints))?.with_connect_timeout(self.connect_timeout);
+        let cluster = match self.domain() {
+            None => Cluster::parse(endpoints)?,
+            Some(domain) => Cluster::new(self.discover(domain)?)?,
+        };
+        let mut cluster = cluster.with_connect_timeout(self.connect_timeout);
         if let Some(tls) = self.tls()? {
             cluster = cluster.with_tls(tls);
         }
-        if let Some((name, password)) = self.login()? {
+        if let Some(token) = self.token() {
+            if self.has_user() {
+                journal::warning("the token is used, and not the user");
+            }
+            cluster = cluster.with_token(token);
+        } else if let Some((name, password)) = self.login()? {
             cluster = cluster.with_user(name, password);
         }
         Ok(cluster)
+    }
+
+    fn domain(&self) -> Option<&str> {
+        self.discovery_srv
+            .as_deref()
+            .filter(|domain| !domain.is_empty())
+    }
+
+    fn discover(&self, domain: &str) -> Result<Vec<String>> {
+        let found = Discovery::new(domain)
+            .with_service_name(self.discovery_srv_name.as_deref().unwrap_or_default())
+            .with_plain(self.insecure_discovery)
+            .with_timeout(self.connect_timeout)
+            .find_blocking()?;
+        for endpoint in &found.left_out {
+            journal::warning(&format!(
+                "{endpoint} is left out: it is without TLS, and --insecure-discovery is false"
+            ));
+        }
+        if found.endpoints.is_empty() {
+            return Err(Failure::Usage(format!(
+                "the domain {domain:?} has only endpoints without TLS, and --insecure-discovery is false"
+            )));
+        }
+        Ok(found.endpoints)
+    }
+
+    fn token(&self) -> Option<&str> {
+        self.auth_jwt_token
+            .as_deref()
+            .filter(|token| !token.is_empty())
     }
 
     /// Endpoints without a scheme use TLS if anything was said about it.
@@ -140,6 +228,9 @@ impl Connection {
         }
         if let Some(name) = &self.tls_server_name {
             tls = tls.server_name(name);
+            said = true;
+        } else if let Some(domain) = self.domain().filter(|_| !self.insecure_discovery) {
+            tls = tls.server_name(domain);
             said = true;
         }
         if self.insecure_skip_tls_verify {
@@ -158,7 +249,12 @@ impl Connection {
         let Some(user) = self.user.as_deref().filter(|user| !user.is_empty()) else {
             return Ok(None);
         };
-        let login = match (&self.password, user.split_once(':')) {
+        let from_file = match &self.password_file {
+            Some(path) => Some(read_password(path)?),
+            None => None,
+        };
+        let given = from_file.as_ref().or(self.password.as_ref());
+        let login = match (given, user.split_once(':')) {
             (Some(password), _) => (user.to_owned(), password.clone()),
             (None, Some((name, password))) => (name.to_owned(), password.to_owned()),
             (None, None) => (user.to_owned(), ask_password(user)?),
@@ -168,14 +264,39 @@ impl Connection {
 
     /// Whether anybody is to log in.
     pub(crate) fn has_user(&self) -> bool {
-        self.user.is_some()
+        self.user.as_ref().is_some_and(|user| !user.is_empty())
     }
+}
+
+/// The first line: what stands behind it is for people.
+fn read_password(path: &Path) -> Result<String> {
+    let shown = text::visible(&path.display().to_string());
+    let read = |e| Failure::Usage(format!("cannot read the password from {shown}: {e}"));
+    let mut file = File::open(path).map_err(read)?;
+    let mut content = String::new();
+    file.read_to_string(&mut content).map_err(read)?;
+    let password = content.lines().next().unwrap_or_default();
+    if password.is_empty() {
+        return Err(Failure::Usage(format!(
+            "there is no password in {shown}: it has to be the first line"
+        )));
+    }
+    let readable_by_others = 0o004;
+    if file
+        .metadata()
+        .is_ok_and(|it| it.is_file() && it.mode() & readable_by_others != 0)
+    {
+        journal::warning(&format!(
+            "every user of this machine can read the password in {shown}: chmod o-r takes that away"
+        ));
+    }
+    Ok(password.to_owned())
 }
 
 fn ask_password(user: &str) -> Result<String> {
     if !io::stdin().is_terminal() {
         return Err(Failure::Usage(format!(
-            "the user {user:?} has no password: put it into ETCDCTL_PASSWORD, or use --password"
+            "the user {user:?} has no password: put it into ETCDCTL_PASSWORD, or use --password-file"
         )));
     }
     prompt::secret(&format!("Password of {}: ", text::visible(user))).map_err(|error| {

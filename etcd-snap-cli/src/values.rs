@@ -20,15 +20,6 @@ pub(crate) fn waiting_time(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A list with commas, as in `--endpoints`: blanks around the pieces do not count, nor do empty pieces.
-pub(crate) fn list(text: &str) -> Vec<String> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|piece| !piece.is_empty())
-        .map(ToOwned::to_owned)
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,10 +41,5 @@ mod tests {
         for text in ["0", "0s", "", "5", "soon", "-5s"] {
             assert!(waiting_time(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn lists_may_have_blanks() {
-        assert_eq!(list(" a:1, b:2,,"), ["a:1", "b:2"]);
     }
 }

@@ -99,6 +99,8 @@ pub use backend::{Revision, StorageVersion};
 pub use bbolt::PageId;
 #[cfg(feature = "client")]
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
+#[cfg(feature = "discovery")]
+pub use client::{Discovered, Discovery};
 pub use defrag::{DefragOptions, DefragReport, defrag};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
@@ -117,7 +119,7 @@ pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
 pub use status::{Status, StatusOptions, status, status_with};
 #[cfg(feature = "stream")]
-pub use stream::Chunk;
+pub use stream::{Chunk, EndpointPolicy, PassedOver, PassedOverReason};
 pub use verify::{
     BucketContents, Contents, DigestCheck, LargeRecord, Proof, ProofKind, StreamReport,
     VerifyOptions, VerifyReport, verify, verify_stream,

@@ -50,6 +50,16 @@ enum Validity {
     Future,
 }
 
+impl Validity {
+    fn set(self, params: &mut CertificateParams) {
+        (params.not_before, params.not_after) = match self {
+            Validity::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1)),
+            Validity::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
+            Validity::Future => (date_time_ymd(2119, 1, 1), date_time_ymd(2120, 1, 1)),
+        };
+    }
+}
+
 /// A certificate and its private key as PEM text.
 #[derive(Clone)]
 pub struct Identity {
@@ -71,7 +81,27 @@ pub struct IdentityFiles {
 impl Authority {
     /// A new authority of that name.
     pub fn new(name: &str) -> Result<Self> {
-        let mut params = CertificateParams::default();
+        Self::make(name, Validity::Now, Vec::<String>::new())
+    }
+
+    /// One whose own certificate ended years ago.
+    pub fn expired(name: &str) -> Result<Self> {
+        Self::make(name, Validity::Past, Vec::<String>::new())
+    }
+
+    /// One whose own certificate is for this machine, so that a server can show it.
+    pub fn of_this_machine(name: &str) -> Result<Self> {
+        Self::make(name, Validity::Now, ["127.0.0.1", "localhost"])
+    }
+
+    fn make<S: Into<String>>(
+        name: &str,
+        validity: Validity,
+        names: impl IntoIterator<Item = S>,
+    ) -> Result<Self> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        let mut params = CertificateParams::new(names)?;
+        validity.set(&mut params);
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
@@ -87,6 +117,14 @@ impl Authority {
     /// Its own certificate: what the other side has to trust.
     pub fn certificate_pem(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// Its own certificate and the key that signs.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            certificate_pem: self.certificate_pem(),
+            key_pem: self.issuer.key().serialize_pem(),
+        }
     }
 
     /// Writes its certificate to `<folder>/<name>.crt`.
@@ -109,11 +147,7 @@ impl Authority {
             KeyUsagePurpose::KeyEncipherment,
         ];
         params.extended_key_usages = leaf.usages.clone();
-        (params.not_before, params.not_after) = match leaf.validity {
-            Validity::Now => (date_time_ymd(2020, 1, 1), date_time_ymd(2120, 1, 1)),
-            Validity::Past => (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)),
-            Validity::Future => (date_time_ymd(2119, 1, 1), date_time_ymd(2120, 1, 1)),
-        };
+        leaf.validity.set(&mut params);
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Identity {
             certificate_pem: certificate.pem(),
@@ -154,6 +188,12 @@ impl Leaf {
     /// The names and addresses that it is for, instead of this machine's.
     pub fn with_names<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Without the usage that clients need.
+    pub fn for_servers_only(mut self) -> Self {
+        self.usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self
     }
 

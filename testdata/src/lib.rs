@@ -22,6 +22,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod corpus;
 pub mod database;
+pub mod dns;
 pub mod etcd;
 pub mod fake;
 mod generated;

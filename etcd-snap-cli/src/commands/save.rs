@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use etcd_snap::{Attest, ErrorKind, SaveOptions, SaveReport, Target};
+use etcd_snap::{Attest, EndpointPolicy, ErrorKind, SaveOptions, SaveReport, Target};
 
 use crate::arguments::Output;
 use crate::connection::{Connection, online};
@@ -24,8 +24,11 @@ use crate::values;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 FILE gets its name when the snapshot has arrived, its digest, pages and records are checked, and all of it is on the \
-disk. Until then, and after any failure, what was there before is still there. Of several endpoints, the first one \
-that can be used gives the snapshot. A flag wins over its variable.
+disk. Until then, and after any failure, what was there before is still there. A flag wins over its variable.
+
+Of several endpoints, all are asked how they are. Out of reach, learners, members of another cluster, without a leader, \
+corrupt or far behind are left out; of the others a follower gives the snapshot, in the order given. If that fails, the \
+next one is tried. --endpoint-policy=first takes the first that can be reached, leader and follower insist.
 
 In the name of FILE, not of its directory, {revision}, {utc}, {cluster}, {member} and {host} are filled in, as in \
 etcd-{utc}-{revision}.db; a brace itself is written twice.
@@ -86,6 +89,15 @@ pub(crate) struct Arguments {
         help_heading = "Connection"
     )]
     endpoints: String,
+    /// Which of several members gives the snapshot
+    #[arg(
+        long,
+        value_name = "POLICY",
+        value_enum,
+        default_value = "auto",
+        help_heading = "Connection"
+    )]
+    endpoint_policy: Policy,
     /// The longest silence of the server in the middle
     #[arg(
         long,
@@ -119,6 +131,30 @@ enum When {
     Required,
     /// It is enough that none differs
     IfPossible,
+}
+
+/// Which of several members gives the snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Policy {
+    /// The first that can be reached
+    First,
+    /// A follower that is fit, else the leader
+    Auto,
+    /// The leader
+    Leader,
+    /// A follower
+    Follower,
+}
+
+impl From<Policy> for EndpointPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::First => Self::First,
+            Policy::Auto => Self::Auto,
+            Policy::Leader => Self::Leader,
+            Policy::Follower => Self::Follower,
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
@@ -189,6 +225,7 @@ impl Arguments {
     fn options(&self) -> SaveOptions {
         SaveOptions::default()
             .with_stall_timeout(self.stall_timeout)
+            .with_endpoint_policy(self.endpoint_policy.into())
             .with_no_clobber(self.no_clobber)
             .with_attest(match self.attest {
                 None => Attest::No,
@@ -201,7 +238,11 @@ impl Arguments {
     fn hint(&self, error: &etcd_snap::Error, direct: bool) -> Option<String> {
         let hint = match error.kind() {
             ErrorKind::Denied if !self.connection.has_user() => {
-                "--user names who logs in, ETCDCTL_PASSWORD holds the password"
+                "--user names who logs in, ETCDCTL_PASSWORD or --password-file holds the password"
+            }
+            // Several endpoints, and each has something against it.
+            ErrorKind::Server if error.endpoint().is_none() => {
+                "--endpoint-policy=first takes the first that can be reached, whatever its state"
             }
             ErrorKind::Stalled => "--stall-timeout waits longer",
             ErrorKind::Occupied if self.no_clobber => "without --no-clobber it is replaced",

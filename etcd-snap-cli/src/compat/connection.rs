@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use etcd_snap::{Cluster, ErrorKind, Tls};
+use etcd_snap::{Cluster, Discovery, ErrorKind, Tls};
 
 use super::call::{Call, print_aside};
 use super::ended::{self, Ended, Result};
 use super::environment::variable_of;
 use super::failure;
 use super::go;
-use crate::{prompt, values};
+use crate::prompt;
 
 /// The cluster that the flags, and the variables beside them, lead to.
 pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
@@ -27,6 +27,7 @@ pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
             print_aside(format!("{}={value}", variable_of(name)));
         }
     }
+    discover(call)?;
     for name in ["cert", "key", "cacert"] {
         if call.flags.changed(name) && call.flags.text(name).is_empty() {
             return Err(Ended::arguments(format!(
@@ -44,15 +45,52 @@ pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
     if let Some(tls) = tls {
         cluster = cluster.with_tls(tls);
     }
-    if let Some((name, password)) = login {
+    let token = call.flags.text("auth-jwt-token");
+    if !token.is_empty() {
+        cluster = cluster.with_token(token);
+    } else if let Some((name, password)) = login {
         cluster = cluster.with_user(name, password);
     }
     Ok(cluster)
 }
 
+/// The domain whose records lead to the endpoints.
+fn domain(call: &Call) -> Option<&str> {
+    Some(call.flags.text("discovery-srv")).filter(|domain| !domain.is_empty())
+}
+
+/// What is found by a domain takes the place of the endpoints that were given.
+fn discover(call: &mut Call) -> Result<()> {
+    let Some(domain) = domain(call) else {
+        return Ok(());
+    };
+    let found = Discovery::new(domain)
+        .with_service_name(call.flags.text("discovery-srv-name"))
+        .with_plain(call.flags.switch("insecure-discovery"))
+        .with_timeout(dial_timeout(call))
+        .find_blocking()
+        .map_err(|error| failure::ended(&error, ended::ERROR))?;
+    for endpoint in &found.left_out {
+        print_aside(format!(
+            "ignoring discovered insecure endpoint {}",
+            go::quote(endpoint)
+        ));
+    }
+    if !found.endpoints.is_empty() {
+        call.flags.replace("endpoints", found.endpoints.join(","));
+    } else if !found.left_out.is_empty() {
+        return Err(Ended::error(format!(
+            "the domain {} has only endpoints without TLS, and --insecure-discovery is false",
+            go::quote(domain)
+        )));
+    }
+    Ok(())
+}
+
 /// The endpoints, as they are written.
 pub(super) fn endpoints(call: &Call) -> Vec<String> {
-    values::list(call.flags.text("endpoints"))
+    let pieces = Cluster::split(call.flags.text("endpoints"));
+    pieces.into_iter().map(ToOwned::to_owned).collect()
 }
 
 /// The original waits for ever where it is 0.
@@ -102,7 +140,11 @@ fn tls(call: &Call) -> Result<Option<Tls>> {
             "KeyFile and CertFile must both be present[key: {key}, cert: {cert}]"
         )));
     }
-    let wanted = !cert.is_empty() || !cacert.is_empty() || !flags.switch("insecure-transport");
+    let name = domain(call).filter(|_| !flags.switch("insecure-discovery"));
+    let wanted = !cert.is_empty()
+        || !cacert.is_empty()
+        || name.is_some()
+        || !flags.switch("insecure-transport");
     // Without anything else it says nothing, as in the original.
     if !wanted {
         return Ok(None);
@@ -113,6 +155,9 @@ fn tls(call: &Call) -> Result<Option<Tls>> {
     }
     if !cacert.is_empty() {
         tls = tls.ca_file(cacert);
+    }
+    if let Some(name) = name {
+        tls = tls.server_name(name);
     }
     if flags.switch("insecure-skip-tls-verify") {
         tls = tls.danger_skip_verification();

@@ -262,6 +262,13 @@ impl Flags {
             .is_some_and(|flag| self.set_flag(&flag, value.to_owned()).is_ok())
     }
 
+    /// Puts a value in the place of what was given.
+    pub(crate) fn replace(&mut self, name: &str, value: String) {
+        if let Some(flag) = self.find(name) {
+            self.given.insert(flag.name, value);
+        }
+    }
+
     fn find(&self, name: &str) -> Option<Flag> {
         self.known.iter().find(|flag| flag.name == name).copied()
     }

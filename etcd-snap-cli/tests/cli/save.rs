@@ -6,7 +6,7 @@ use std::process::Command;
 
 use etcd_snap::SaveReport;
 use etcd_snap_testdata::certificates::{Authority, Leaf};
-use etcd_snap_testdata::fake::{Auth, Fault, Server};
+use etcd_snap_testdata::fake::{Auth, Fault, Health, Server};
 
 use crate::support::{Room, Said, good, said};
 
@@ -268,4 +268,114 @@ fn without_an_authority_the_systems_are_asked() {
             said.complains("signed by no authority of this system");
         }
     }
+}
+
+#[test]
+fn the_report_says_which_endpoint_gave_it_and_why_the_others_did_not() {
+    let room = Room::new();
+    let learner = Health {
+        is_learner: true,
+        ..Health::default()
+    };
+    let servers = [
+        server().with_member_id(4).with_health(learner),
+        server().with_member_id(1),
+        server()
+            .with_member_id(2)
+            .with_fault(Fault::EndAfter(40_000)),
+        server().with_member_id(3),
+    ];
+    let servers = servers.map(|server| server.start().unwrap());
+    let urls = servers.each_ref().map(|server| server.endpoint());
+    let all = format!("[{}]", urls.join(","));
+    let simple = said(&mut save(&room, &all, "")).code(0);
+    for words in [
+        format!("{} is a learner", urls[0]),
+        format!("{} is the leader", urls[1]),
+        format!("{}: the server ended the stream", urls[2]),
+    ] {
+        assert!(simple.stdout.contains(&words), "{words}: {simple:?}");
+    }
+    assert!(
+        simple.stdout.contains(&format!("from      {}", urls[3])),
+        "{simple:?}"
+    );
+    assert_eq!(simple.stdout.matches("not used").count(), 3, "{simple:?}");
+    assert!(simple.stderr.contains("is a learner"), "{simple:?}");
+    let table = said(&mut save(&room, &all, "-w table")).code(0);
+    assert_eq!(table.stdout.matches("not used").count(), 3, "{table:?}");
+    let json = said(&mut save(&room, &all, "-w json")).code(0);
+    let report: SaveReport = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(report.passed_over.len(), 3);
+
+    for (policy, used) in [("first", &urls[0]), ("leader", &urls[1])] {
+        let flags = format!("--endpoint-policy {policy}");
+        let said = said(&mut save(&room, &all, &flags)).code(0);
+        assert!(
+            said.stdout.contains(&format!("from      {used}")),
+            "{said:?}"
+        );
+    }
+    // Nobody is fit.
+    let two = format!("{},{}", urls[0], urls[0]);
+    said(&mut save(&room, &two, ""))
+        .code(6)
+        .complains("hint: --endpoint-policy=first");
+}
+
+#[test]
+fn a_password_may_come_from_a_file() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let room = Room::new();
+    let auth = Auth {
+        user: "ann".to_owned(),
+        password: "right".to_owned(),
+        is_root: true,
+        modern: true,
+    };
+    let server = server()
+        .with_auth(auth)
+        .with_token("a.b.c")
+        .start()
+        .unwrap();
+    let endpoint = server.endpoint();
+    let file = room.put("password", b"right\nthis line is for people\n");
+    let rights = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    let flags = "--user ann --password-file password";
+
+    rights(0o640);
+    let quiet = said(&mut save(&room, &endpoint, flags)).code(0);
+    assert!(!quiet.stderr.contains("can read"), "{quiet:?}");
+    rights(0o644);
+    let loud = said(&mut save(&room, &endpoint, flags)).code(0);
+    assert!(
+        loud.stderr
+            .contains("every user of this machine can read the password in password"),
+        "{loud:?}"
+    );
+    // What was said last and closest counts.
+    said(save(&room, &endpoint, flags).env("ETCDCTL_PASSWORD", "wrong")).code(0);
+
+    room.put("password", b"\n");
+    said(&mut save(&room, &endpoint, flags))
+        .code(2)
+        .complains("there is no password in password");
+    said(&mut save(
+        &room,
+        &endpoint,
+        "--user ann --password-file none",
+    ))
+    .code(2)
+    .complains("cannot read the password from none");
+
+    said(&mut save(&room, &endpoint, "--auth-jwt-token a.b.c")).code(0);
+    let both =
+        said(save(&room, &endpoint, "--user ann:wrong").env("ETCDCTL_AUTH_JWT_TOKEN", "a.b.c"));
+    let both = both.code(0);
+    assert!(
+        both.stderr.contains("the token is used, and not the user"),
+        "{both:?}"
+    );
+    said(&mut save(&room, &endpoint, "--auth-jwt-token a.b.d")).code(5);
 }

@@ -31,6 +31,12 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ),
         ("save new.db --endpoints http://a:1/path", "has a path"),
         ("save new.db --endpoints ,", "no endpoint is given"),
+        ("save new.db --endpoints []", "no endpoint is given"),
+        (
+            "save new.db --endpoint-policy last",
+            "possible values: first, auto, leader, follower",
+        ),
+        ("save new.db -d two..dots", "is no domain"),
         ("save new.db --user ann", "ETCDCTL_PASSWORD"),
         ("save new.db --keep-unproven", "--attest[=<WHEN>]"),
         (

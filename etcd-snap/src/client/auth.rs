@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::generated::etcdserverpb::{AuthenticateRequest, AuthenticateResponse};
 
-/// A password. Prints as `[redacted]`.
+/// A password, or a token. Prints as `[redacted]`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
 
@@ -36,6 +36,14 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[redacted]")
     }
+}
+
+/// What it takes to be let in.
+#[derive(Debug, Clone)]
+pub(crate) enum Login {
+    User(User),
+    /// Nobody has to log in.
+    Token(Password),
 }
 
 /// Who logs in.

@@ -3,15 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::auth::{Password, User};
+use super::auth::{Login, Password, User};
 use super::endpoint::Endpoint;
+use super::endpoints;
 use super::tls::Tls;
 use crate::{Error, Result};
 
 /// How to reach a cluster: its endpoints, and what it takes to be let in.
 ///
-/// Nothing is resolved or connected before a verb needs it. Several endpoints are tried in the order given, until
-/// one can be used.
+/// Nothing is resolved or connected before a verb needs it. Of several endpoints, each verb says which it uses; a save
+/// chooses by its [`EndpointPolicy`](crate::EndpointPolicy).
 ///
 /// ```
 /// use etcd_snap::{Cluster, Tls};
@@ -26,13 +27,17 @@ use crate::{Error, Result};
 pub struct Cluster {
     endpoints: Vec<Endpoint>,
     tls: Option<Tls>,
-    user: Option<User>,
+    login: Option<Login>,
     connect_timeout: Duration,
 }
 
 impl Cluster {
     /// The cluster behind these endpoints: `http://host:port`, `https://host:port`, or a bare `host:port`, which goes
-    /// over TLS when [`with_tls`](Self::with_tls) is given. IPv6 addresses stand in brackets; a missing port is 2379.
+    /// over TLS when [`with_tls`](Self::with_tls) is given. IPv6 addresses stand in brackets, with their zone if they need
+    /// one, like `[fe80::1%eth0]:2379`; a missing port is 2379.
+    ///
+    /// `unix:///path` leads to a Unix socket, over TLS when that is given, and `unixs:///path` always over TLS. `unix:path`
+    /// and `unix://path` are relative, so that `unix://host:port` is a file of that name, as etcd makes one.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) when there is no endpoint, or one that is none.
@@ -53,9 +58,32 @@ impl Cluster {
         Ok(Self {
             endpoints,
             tls: None,
-            user: None,
+            login: None,
             connect_timeout: Duration::from_secs(10),
         })
+    }
+
+    /// The cluster behind a list of endpoints, as flags and variables have it: with commas, blanks around the pieces, and
+    /// empty pieces that do not count. Brackets around the whole list are passed over, and within them blanks part the
+    /// pieces too: `[127.0.0.1:2379]` and `[a:2379 b:2379]` are lists, `[::1]` is an address.
+    ///
+    /// ```
+    /// # fn main() -> etcd_snap::Result<()> {
+    /// let cluster = etcd_snap::Cluster::parse("10.0.0.1:2379, [fe80::1%eth0]:2379,unix:///run/etcd.sock")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn parse(endpoints: &str) -> Result<Self> {
+        Self::new(Self::split(endpoints))
+    }
+
+    /// The pieces that [`parse`](Self::parse) finds in a list, as they are written there.
+    #[must_use]
+    pub fn split(endpoints: &str) -> Vec<&str> {
+        endpoints::split(endpoints)
     }
 
     /// Certificates to trust and to show. Without it, an `https://` endpoint is checked against the system's roots.
@@ -66,10 +94,19 @@ impl Cluster {
     }
 
     /// The user to log in as; a snapshot takes the role `root` where auth is enabled. Where it is not, user and password
-    /// are left unused.
+    /// are left unused. Takes the place of [`with_token`](Self::with_token).
     #[must_use]
     pub fn with_user(mut self, name: impl Into<String>, password: impl Into<Password>) -> Self {
-        self.user = Some(User::new(name.into(), password.into()));
+        self.login = Some(Login::User(User::new(name.into(), password.into())));
+        self
+    }
+
+    /// A token that stands for a login, as servers with `--auth-token=jwt` take it from whoever made it; nobody logs in
+    /// then. It goes with every request, and has to last as long as the verb. Takes the place of
+    /// [`with_user`](Self::with_user).
+    #[must_use]
+    pub fn with_token(mut self, token: impl Into<Password>) -> Self {
+        self.login = Some(Login::Token(token.into()));
         self
     }
 
@@ -89,8 +126,8 @@ impl Cluster {
         self.tls.as_ref()
     }
 
-    pub(crate) fn user(&self) -> Option<&User> {
-        self.user.as_ref()
+    pub(crate) fn login(&self) -> Option<&Login> {
+        self.login.as_ref()
     }
 
     pub(crate) fn connect_timeout(&self) -> Duration {
@@ -103,7 +140,7 @@ impl fmt::Debug for Cluster {
         f.debug_struct("Cluster")
             .field("endpoints", &self.endpoints)
             .field("tls", &self.tls)
-            .field("user", &self.user)
+            .field("login", &self.login)
             .field("connect_timeout", &self.connect_timeout)
             .finish()
     }
@@ -132,5 +169,11 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains("hunter2"), "{shown}");
+        let cluster = cluster.with_token("hunter2");
+        let shown = format!("{cluster:?}");
+        assert!(
+            shown.contains("[redacted]") && !shown.contains("hunter2"),
+            "{shown}"
+        );
     }
 }

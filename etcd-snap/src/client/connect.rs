@@ -2,7 +2,7 @@
 
 use std::future::{Ready, ready};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,14 +13,14 @@ use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
 use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tonic::transport::Channel;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, Place};
 use super::explain::{self, ClientCertificate};
-use super::probe;
+use super::probe::{self, Protocol};
 use super::tls::Tls;
 use super::witness::{Beginning, Failure, Watched, Witness};
 use crate::{Error, ErrorKind, Result};
@@ -48,11 +48,11 @@ pub(crate) async fn connect(
         limit,
         deadline: now.checked_add(limit).unwrap_or(now + FOR_EVER),
     };
-    let tcp = attempt.tcp().await?;
+    let io = attempt.dial().await?;
     let client_certificate = ClientCertificate::default();
-    let io: Box<dyn Io> = match tls {
-        None => Box::new(tcp),
-        Some(tls) => attempt.tls(tcp, tls, &client_certificate).await?,
+    let io = match tls {
+        None => io,
+        Some(tls) => attempt.tls(io, tls, &client_certificate).await?,
     };
     attempt.http2(io, tls, &client_certificate).await
 }
@@ -64,13 +64,33 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn tcp(&self) -> Result<TcpStream> {
+    async fn dial(&self) -> Result<Box<dyn Io>> {
+        match self.endpoint.place() {
+            Place::Host { host, port } => Ok(Box::new(self.tcp(host, *port).await?)),
+            Place::Socket(path) => {
+                let connecting = async {
+                    UnixStream::connect(path)
+                        .await
+                        .map_err(|e| explain::no_socket(self.endpoint, e))
+                };
+                let stream = self.in_time("it took no connection", connecting).await?;
+                Ok(Box::new(stream))
+            }
+        }
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream> {
         let addresses: Vec<SocketAddr> = self
             .in_time("its name was not resolved", async {
-                tokio::net::lookup_host(self.endpoint.address())
+                if let Some((address, zone)) = host.split_once('%') {
+                    return address_in(address, zone, port)
+                        .map(|address| vec![address.into()])
+                        .map_err(|e| explain::no_zone(self.endpoint, zone, e));
+                }
+                tokio::net::lookup_host((host, port))
                     .await
                     .map(Iterator::collect)
-                    .map_err(|e| explain::unresolved(self.endpoint, e))
+                    .map_err(|e| explain::unresolved(self.endpoint, host, e))
             })
             .await?;
 
@@ -96,7 +116,7 @@ impl Attempt<'_> {
 
     async fn tls(
         &self,
-        tcp: TcpStream,
+        io: Box<dyn Io>,
         tls: &Tls,
         client_certificate: &ClientCertificate,
     ) -> Result<Box<dyn Io>> {
@@ -108,7 +128,7 @@ impl Attempt<'_> {
             resolver: config.client_auth_cert_resolver,
             told: client_certificate.clone(),
         });
-        let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+        let handshake = TlsConnector::from(Arc::new(config)).connect(name, io);
         let shaken = self
             .in_time("it did not finish the TLS handshake", async {
                 Ok(handshake.await)
@@ -119,7 +139,7 @@ impl Attempt<'_> {
             Err(e) => {
                 let failure = Failure::of(&e);
                 // A plain server hangs up on the first bytes of TLS without a word.
-                if failure.tls.is_none() && self.probe(probe::speaks_http2).await {
+                if failure.tls.is_none() && self.probe(Protocol::Http2).await {
                     return Err(explain::speaks_plainly(self.endpoint));
                 }
                 Err(explain::handshake(
@@ -172,9 +192,7 @@ impl Attempt<'_> {
         match (beginning, tls) {
             (Beginning::Http2, _) => Ok(channel),
             (Beginning::Tls, None) => Err(explain::speaks_tls(self.endpoint)),
-            (Beginning::Closed | Beginning::Failed(_), None)
-                if self.probe(probe::speaks_tls).await =>
-            {
+            (Beginning::Closed | Beginning::Failed(_), None) if self.probe(Protocol::Tls).await => {
                 Err(explain::speaks_tls(self.endpoint))
             }
             (Beginning::Closed | Beginning::Failed(_), Some(_))
@@ -216,10 +234,10 @@ impl Attempt<'_> {
     }
 
     /// Asks on a second connection what the server speaks, now that the first has failed; no answer in time is none.
-    async fn probe(&self, question: impl AsyncFnOnce(TcpStream) -> bool) -> bool {
+    async fn probe(&self, protocol: Protocol) -> bool {
         let asked = async {
-            match TcpStream::connect(self.endpoint.address()).await {
-                Ok(stream) => question(stream).await,
+            match self.dial().await {
+                Ok(io) => probe::speaks(io, protocol).await,
                 Err(_) => false,
             }
         };
@@ -227,8 +245,37 @@ impl Attempt<'_> {
     }
 }
 
-/// What TLS and plain TCP have in common.
-trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+/// Resolvers understand zones of link-local addresses, by name or number; not all of them those of others.
+fn address_in(address: &str, zone: &str, port: u16) -> io::Result<SocketAddrV6> {
+    let address = address
+        .parse()
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+    let scope = match zone.parse() {
+        Ok(scope) => scope,
+        Err(_) => interface(zone)?,
+    };
+    Ok(SocketAddrV6::new(address, port, 0, scope))
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn interface(name: &str) -> io::Result<u32> {
+    use rustix::net::{AddressFamily, SocketType, netdevice, socket};
+    let any = socket(AddressFamily::UNIX, SocketType::DGRAM, None)?;
+    Ok(netdevice::name_to_index(any, name)?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn interface(name: &str) -> io::Result<u32> {
+    // Any link-local address will do to have the name looked up.
+    let any = std::net::ToSocketAddrs::to_socket_addrs(&format!("[fe80::1%{name}]:1"))?.next();
+    match any {
+        Some(std::net::SocketAddr::V6(address)) => Ok(address.scope_id()),
+        _ => Err(io::ErrorKind::NotFound.into()),
+    }
+}
+
+/// What TLS, TCP and Unix sockets have in common.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 

@@ -9,8 +9,8 @@ use rustls::{AlertDescription, CertificateError};
 use rustls_pki_types::{ServerName, UnixTime};
 use tonic::{Code, Status};
 
-use super::endpoint::Endpoint;
-use super::tls::{Tls, Trust};
+use super::endpoint::{Endpoint, Place};
+use super::tls::{About, Tls, Trust};
 use super::witness::Failure;
 use crate::{Error, ErrorKind};
 
@@ -42,8 +42,7 @@ pub(crate) fn error(endpoint: &Endpoint, what: &str) -> Error {
         .with_endpoint(endpoint.to_string())
 }
 
-pub(crate) fn unresolved(endpoint: &Endpoint, source: io::Error) -> Error {
-    let (host, _) = endpoint.address();
+pub(crate) fn unresolved(endpoint: &Endpoint, host: &str, source: io::Error) -> Error {
     error(
         endpoint,
         &format!("cannot be reached: the name {host:?} cannot be resolved"),
@@ -77,14 +76,45 @@ pub(crate) fn unconnected(endpoint: &Endpoint, limit: Duration, source: io::Erro
     }
 }
 
+pub(crate) fn no_zone(endpoint: &Endpoint, zone: &str, source: io::Error) -> Error {
+    error(
+        endpoint,
+        &format!("cannot be reached: this machine has no network interface {zone:?}"),
+    )
+    .with_source(source)
+}
+
+pub(crate) fn no_socket(endpoint: &Endpoint, source: io::Error) -> Error {
+    let why = match source.kind() {
+        io::ErrorKind::NotFound => "cannot be reached: there is no such socket",
+        io::ErrorKind::PermissionDenied => "cannot be reached: this user may not use the socket",
+        io::ErrorKind::ConnectionRefused => {
+            "refuses connections: nobody listens at the socket any more; is etcd running?"
+        }
+        _ => return error(endpoint, "cannot be reached").with_source(source),
+    };
+    error(endpoint, why)
+}
+
 pub(crate) fn speaks_tls(endpoint: &Endpoint) -> Error {
-    error(endpoint, "speaks TLS: write https:// instead of http://")
+    error(
+        endpoint,
+        match endpoint.place() {
+            Place::Host { .. } => "speaks TLS: write https:// instead of http://",
+            Place::Socket(_) => "speaks TLS: write unixs:// instead of unix://",
+        },
+    )
 }
 
 pub(crate) fn speaks_plainly(endpoint: &Endpoint) -> Error {
     error(
         endpoint,
-        "does not speak TLS: write http://, if plain text is what is wanted",
+        match endpoint.place() {
+            Place::Host { .. } => {
+                "does not speak TLS: write http://, if plain text is what is wanted"
+            }
+            Place::Socket(_) => "does not speak TLS: leave the TLS files away, and write unix://",
+        },
     )
 }
 
@@ -127,14 +157,17 @@ pub(crate) fn handshake(
     use rustls::Error as Tls;
 
     let explained = |what: &str| error(endpoint, what).with_source(failure.clone());
+    let doubt = tls.doubt(About::Client);
     let Some(cause) = &failure.tls else {
         if client_certificate.is_missing() {
             return client_certificate_missing(endpoint);
         }
         if client_certificate.is_shown() {
-            return explained(
-                "broke off the TLS handshake after it had seen the client certificate",
-            );
+            let seen = "broke off the TLS handshake after it had seen the client certificate";
+            return match doubt {
+                Some(doubt) => explained(&format!("{seen}: {doubt}")),
+                None => explained(seen),
+            };
         }
         return explained("broke off the TLS handshake");
     };
@@ -155,17 +188,22 @@ pub(crate) fn handshake(
         Tls::AlertReceived(_) if client_certificate.is_missing() => {
             client_certificate_missing(endpoint).with_source(failure.clone())
         }
-        Tls::AlertReceived(alert) if client_certificate.is_shown() => explained(match alert {
-            Alert::UnknownCA => {
-                "refuses the client certificate: it is not signed by an authority that the server trusts"
+        Tls::AlertReceived(alert) if client_certificate.is_shown() => match doubt {
+            Some(doubt) if *alert != Alert::UnknownCA => {
+                explained(&format!("refuses the client certificate: {doubt}"))
             }
-            Alert::CertificateExpired => "refuses the client certificate: it has expired",
-            Alert::CertificateRevoked => "refuses the client certificate: it has been revoked",
-            _ => {
-                "refuses the client certificate: it may have expired, be signed by an authority that the server does not trust, \
+            _ => explained(match alert {
+                Alert::UnknownCA => {
+                    "refuses the client certificate: it is not signed by an authority that the server trusts"
+                }
+                Alert::CertificateExpired => "refuses the client certificate: it has expired",
+                Alert::CertificateRevoked => "refuses the client certificate: it has been revoked",
+                _ => {
+                    "refuses the client certificate: it may have expired, be signed by an authority that the server does not trust, \
                  or not be meant for clients"
-            }
-        }),
+                }
+            }),
+        },
         _ => explained("cannot be spoken to over TLS"),
     }
 }
@@ -178,7 +216,13 @@ fn server_certificate(endpoint: &Endpoint, tls: &Tls, why: &CertificateError) ->
                               cluster's CA file"
                     .to_owned()
             }
-            _ => "shows a certificate that the given CA has not signed".to_owned(),
+            _ => {
+                let sentence = "shows a certificate that the given CA has not signed";
+                match tls.doubt(About::Authority) {
+                    Some(doubt) => format!("{sentence}: {doubt}"),
+                    None => sentence.to_owned(),
+                }
+            }
         },
         CertificateError::BadSignature => {
             // The name of the authority is right, and its key is not.
@@ -239,7 +283,7 @@ fn plain_name(name: &str) -> String {
 }
 
 /// The day, in the proleptic Gregorian calendar and UTC.
-fn date(time: UnixTime) -> String {
+pub(super) fn date(time: UnixTime) -> String {
     const DAYS_OF_ERA: u64 = 146_097;
     // Years that begin in March put the leap day last; 719 468 days lie between 1 March 0000 and 1970.
     let days = time.as_secs() / 86_400 + 719_468;

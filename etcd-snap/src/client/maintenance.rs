@@ -10,7 +10,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::ask::{Answer, Sizes};
-use super::auth::User;
+use super::auth::{Login, User};
 use super::counted::Counted;
 use super::endpoint::Endpoint;
 use super::explain;
@@ -43,8 +43,14 @@ pub(crate) struct MemberStatus {
     pub(crate) revision: Revision,
     /// Like `3.6.14`.
     pub(crate) version: String,
+    /// Bytes of its database file; 0 where it does not say.
+    pub(crate) database_bytes: u64,
+    pub(crate) raft_term: u64,
+    /// The last entry of the log that it has applied.
+    pub(crate) applied_index: u64,
     pub(crate) is_learner: bool,
     pub(crate) has_leader: bool,
+    pub(crate) is_leader: bool,
     /// Alarms and other complaints, as text.
     pub(crate) errors: Vec<String>,
 }
@@ -73,6 +79,19 @@ pub(crate) enum NoHash {
 }
 
 impl MemberStatus {
+    /// Whether an alarm says that its data are corrupt: every member reports the alarms of all, like
+    /// `memberID:10276657743932975437 alarm:CORRUPT`. One for nobody is one for everybody.
+    pub(crate) fn is_corrupt(&self) -> bool {
+        self.errors.iter().any(|text| {
+            let mut words = text.split_whitespace();
+            let id = words
+                .clone()
+                .find_map(|word| word.strip_prefix("memberID:"));
+            words.any(|word| word == "alarm:CORRUPT")
+                && id.is_none_or(|id| id.parse() == Ok(self.member_id.get()))
+        })
+    }
+
     /// What a person who takes a backup of this member should hear.
     pub(crate) fn notes(&self, endpoint: &str) -> Vec<String> {
         let mut notes = vec![format!(
@@ -97,11 +116,11 @@ impl MemberStatus {
 }
 
 impl Member {
-    /// Logs in over a connection that stands.
+    /// Logs in over a connection that stands, unless a token does for it.
     pub(crate) async fn log_in(
         channel: Channel,
         endpoint: &Endpoint,
-        user: Option<&User>,
+        login: Option<&Login>,
         limit: Duration,
     ) -> Result<Self> {
         let mut member = Self {
@@ -111,9 +130,18 @@ impl Member {
             token: None,
             limit,
         };
-        if let Some(user) = user {
-            member.user = Some(user.name().to_owned());
-            member.token = member.authenticate(user).await?;
+        match login {
+            None => {}
+            Some(Login::User(user)) => {
+                member.user = Some(user.name().to_owned());
+                member.token = member.authenticate(user).await?;
+            }
+            Some(Login::Token(token)) => {
+                let token = header(token.reveal()).ok_or_else(|| {
+                    Error::invalid("the token has characters that cannot be sent: is it all of it, and nothing else?")
+                })?;
+                member.token = Some(token);
+            }
         }
         Ok(member)
     }
@@ -134,15 +162,13 @@ impl Member {
             }
             Err(status) => return Err(self.refused(DOING, &status)),
         };
-        let mut token = MetadataValue::try_from(token).map_err(|_| {
+        let token = header(&token).ok_or_else(|| {
             Error::new(
                 ErrorKind::Server,
                 format!("{} gave a token that cannot be sent back", self.endpoint),
             )
             .with_endpoint(&*self.endpoint)
-            .with_detail("code", "DeadlineExceeded")
         })?;
-        token.set_sensitive(true);
         Ok(Some(token))
     }
 
@@ -158,8 +184,12 @@ impl Member {
             member_id: MemberId::new(header.member_id),
             revision: Revision::new(header.revision),
             version: status.version,
+            database_bytes: u64::try_from(status.db_size).unwrap_or_default(),
+            raft_term: status.raft_term,
+            applied_index: status.raft_applied_index,
             is_learner: status.is_learner,
             has_leader: status.leader != 0,
+            is_leader: status.leader != 0 && status.leader == header.member_id,
             errors: status.errors,
         })
     }
@@ -293,6 +323,12 @@ impl Member {
             .with_detail("code", "DeadlineExceeded")
         })
     }
+}
+
+fn header(token: &str) -> Option<MetadataValue<Ascii>> {
+    let mut token = MetadataValue::try_from(token).ok()?;
+    token.set_sensitive(true);
+    Some(token)
 }
 
 /// The chunks of a snapshot, as they come.

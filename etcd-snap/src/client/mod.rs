@@ -7,8 +7,12 @@ mod choose;
 mod cluster;
 mod connect;
 mod counted;
+#[cfg(feature = "discovery")]
+mod discovery;
 mod endpoint;
+mod endpoints;
 mod explain;
+mod fitness;
 mod generated;
 mod maintenance;
 mod members;
@@ -18,11 +22,13 @@ mod witness;
 
 pub use auth::Password;
 pub use cluster::Cluster;
+#[cfg(feature = "discovery")]
+pub use discovery::{Discovered, Discovery};
 pub use tls::{Tls, TlsBuilder};
 
-pub(crate) use choose::{choose, reach};
+pub(crate) use choose::{Candidates, reach};
 pub(crate) use endpoint::Endpoint;
-pub(crate) use maintenance::{KvHash, Member, MemberStatus, NoHash};
+pub(crate) use maintenance::{KvHash, Member, MemberStatus, NoHash, SnapshotStream};
 pub(crate) use members::ListedMember;
 
 use crate::{Error, ErrorKind, Result};

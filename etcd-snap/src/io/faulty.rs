@@ -169,6 +169,11 @@ impl NewFile for FaultyFile {
         self.file.write_at(bytes, offset)
     }
 
+    #[cfg(feature = "client")]
+    fn room_for(&self, size_bytes: u64) -> io::Result<Option<u64>> {
+        self.file.room_for(size_bytes)
+    }
+
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
         self.disk.step()?;
         self.file.reserve(size_bytes)

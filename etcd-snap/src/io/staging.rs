@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Lock, NewFile, Storage};
+#[cfg(feature = "client")]
+use crate::ErrorKind;
 use crate::{Error, Result};
 
 /// How names end that are staged.
@@ -55,6 +57,25 @@ impl StagedFile {
 
     pub(crate) fn file(&self) -> &Arc<dyn NewFile> {
         &self.file
+    }
+
+    /// Makes sure that so many bytes fit, before anybody sends them. Filesystems that cannot tell are believed at the end.
+    #[cfg(feature = "client")]
+    pub(crate) fn require_room(&self, bytes: u64) -> Result<()> {
+        let room = self.file.room_for(bytes);
+        match room.map_err(|e| Error::io("ask for the free space of", &self.target, e))? {
+            None => Ok(()),
+            Some(free) => Err(Error::new(
+                ErrorKind::NoSpace,
+                format!(
+                    "the snapshot has {bytes} bytes, and where {} goes only {free} are free",
+                    self.target.display()
+                ),
+            )
+            .with_path(&self.target)
+            .with_detail("required", bytes.to_string())
+            .with_detail("free", free.to_string())),
+        }
     }
 
     /// The name it will have.

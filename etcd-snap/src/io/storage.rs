@@ -70,6 +70,9 @@ pub(crate) trait NewFile: ReadAt + fmt::Debug {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the file `size_bytes` long, with its blocks allocated where the filesystem can.
     fn reserve(&self, size_bytes: u64) -> io::Result<()>;
+    /// Whether a file of that size fits: what is free, if not. A filesystem that allocates nothing ahead cannot tell.
+    #[cfg(feature = "client")]
+    fn room_for(&self, size_bytes: u64) -> io::Result<Option<u64>>;
     /// Brings what has been written so far to the disk; more may be written meanwhile.
     fn flush(&self) -> io::Result<()>;
     /// Brings content and size to the disk.
@@ -259,6 +262,18 @@ impl NewFile for DiskFile {
         self.0.set_len(size_bytes)
     }
 
+    #[cfg(feature = "client")]
+    fn room_for(&self, size_bytes: u64) -> io::Result<Option<u64>> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            let free = free_bytes(&self.0)?;
+            if size_bytes > free && allocates(&self.0, 1)? {
+                return Ok(Some(free));
+            }
+        }
+        Ok(None)
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -280,16 +295,23 @@ fn allocate(file: &File, size_bytes: u64) -> io::Result<bool> {
         if bytes > free_bytes(file)? {
             return Err(Errno::NOSPC.into());
         }
-        let allocated = rustix::io::retry_on_intr(|| {
-            rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)
-        });
-        match allocated {
-            Ok(()) => {}
-            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => return Ok(false),
-            Err(e) => return Err(e.into()),
+        if !allocates(file, bytes)? {
+            return Ok(false);
         }
     }
     Ok(true)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn allocates(file: &File, bytes: u64) -> io::Result<bool> {
+    let allocated = rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes)
+    });
+    match allocated {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -343,6 +365,13 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
         let allocated = path.metadata().unwrap().blocks() * 512;
         assert!(allocated <= 1 << 20, "{allocated} bytes were taken");
+
+        #[cfg(feature = "client")]
+        {
+            let large = free.saturating_add(1 << 30);
+            assert!(file.room_for(large).unwrap().unwrap() < large);
+            assert_eq!(file.room_for(1).unwrap(), None);
+        }
 
         file.reserve(100_000).unwrap();
         assert_eq!(path.metadata().unwrap().len(), 100_000);

@@ -28,7 +28,11 @@ pub use target::Target;
 pub(crate) use receive::before_the_first_byte;
 pub(crate) use report::Origin;
 
+#[cfg(feature = "client")]
+use crate::Digest;
 use crate::attest::{AttestReport, Unproven};
+#[cfg(feature = "client")]
+use crate::client::Candidates;
 use crate::observe::{Event, Phase, tell};
 use crate::stream::Chunk;
 use crate::{Error, Result};
@@ -39,21 +43,23 @@ use writer::{Checked, Writer};
 
 /// Saves a snapshot from a running cluster: the one call from endpoint to checked file.
 ///
-/// The first endpoint that can be used gives the snapshot, of its own state: no quorum is needed. The bytes go into a
-/// hidden file beside the target, which gets the target's name after its digest, its pages and its records have been
+/// Of several endpoints, [`EndpointPolicy`](crate::EndpointPolicy) chooses the one that gives the snapshot, of its own state:
+/// no quorum is needed. When that fails for a reason of the member's or of the connection's, the save begins again at the
+/// next one, with a new file; the report says which endpoints did not give the snapshot, and why. The bytes go into a hidden file beside the target, which gets the target's name after its digest, its pages and its records have been
 /// checked and everything is on the disk. Until then, and after any failure, the target is as it was, and nothing lies
 /// beside it; dropping the future ends the transfer and tidies up too. Only a process that is killed leaves its hidden file,
 /// `.NAME.0123456789abcdef.part`, which the next save to the same target removes. Saves to one target at the same time do not
 /// meet: each has a file of its own, locked as long as it lives, and the last rename counts.
 ///
 /// A [`Target`] that is a pipe, a device or a writer is written as the bytes come, which proves less, and is not undone: see
-/// there.
+/// there. Once its stream is open, no other endpoint is tried.
 ///
 /// Needs a tokio runtime with time and I/O; [`save_blocking`] brings its own.
 ///
 /// # Errors
 /// Before anything is sent: `InvalidInput`, `NotFound`, `AccessDenied` or `Occupied` for a target that cannot be written,
-/// `Connection` where no endpoint can be used, and `Denied` for a missing right, which it names. Then `Stalled` after a
+/// `Connection` where no endpoint can be reached, `Server` where none of them is fit, `NoSpace` where the database that the
+/// member reports would not fit, and `Denied` for a missing right, which it names. Then `Stalled` after a
 /// silence, `Stream` where the server breaks the protocol or the connection breaks, each with the byte it was at; `NoSpace`
 /// and other failures of the disk, `Io` where nobody reads any more from a pipe; `DigestMismatch` and `Damaged` where what came is no backup; `Unproven` where
 /// [`with_attest`](SaveOptions::with_attest) was asked for and the members do not bear it out; and `Cancelled`.
@@ -78,32 +84,76 @@ pub async fn save(
     to: impl Into<Target>,
     options: &SaveOptions,
 ) -> Result<SaveReport> {
-    let (outlet, sink) = to.into().open(options).await?;
+    let mut place = to.into().open(options).await?;
     let started = Instant::now();
     tell(options.observer(), &Event::Started(Phase::Connect))?;
-    let (member, status) = crate::client::choose(cluster).await?;
-    for note in status.notes(member.endpoint()) {
-        tell(options.observer(), &Event::Note(note))?;
+    for note in cluster.tls().into_iter().flat_map(crate::Tls::notes) {
+        tell(options.observer(), &Event::Note(note.to_owned()))?;
     }
-    let chunks = member
-        .snapshot()
-        .await
-        .map_err(|e| before_the_first_byte(e).with_endpoint(member.endpoint()))?;
-    let origin = Origin {
-        arrivals: chunks.arrivals(),
-        endpoint: Some(member.endpoint().to_owned()),
-        member_id: Some(status.member_id),
-        cluster_id: Some(status.cluster_id),
-        etcd_version: Some(status.version),
-        connect_ms: crate::milliseconds(started),
+    let mut candidates = Candidates::find(cluster, options.endpoint_policy()).await?;
+    let (outlet, mut origin, arrived) = loop {
+        let (member, status) = candidates.next().await?;
+        let notes = status.notes(member.endpoint());
+        for note in candidates.news().into_iter().chain(notes) {
+            tell(options.observer(), &Event::Note(note))?;
+        }
+        let failure = match begin(&member, &status, &place.0).await {
+            Ok(chunks) => {
+                let (outlet, sink) = place;
+                let origin = Origin {
+                    arrivals: chunks.arrivals(),
+                    endpoint: Some(member.endpoint().to_owned()),
+                    member_id: Some(status.member_id),
+                    cluster_id: Some(status.cluster_id),
+                    etcd_version: Some(status.version.clone()),
+                    passed_over: Vec::new(),
+                    connect_ms: crate::milliseconds(started),
+                };
+                outlet.expect(&origin, options)?;
+                match arrive(chunks, sink, &origin, options).await {
+                    Ok(arrived) => break (outlet, origin, arrived),
+                    Err(e) if candidates.may_follow(&e) => {
+                        let Some(again) = outlet.again(options)? else {
+                            tell(options.observer(), &Event::Note(HAS_LEFT.to_owned()))?;
+                            return Err(e);
+                        };
+                        place = again;
+                        e
+                    }
+                    Err(e) => return Err(candidates.give_up(member.endpoint(), &status, e)),
+                }
+            }
+            Err(e) => e,
+        };
+        candidates.failed(member.endpoint(), &status, failure)?;
     };
-    outlet.expect(&origin, options)?;
-    let arrived = arrive(chunks, sink, &origin, options).await?;
+    origin.passed_over = candidates.into_passed_over();
     let attest = match options.attest() {
         Attest::No => None,
         _ => Some(ask_members(cluster, &outlet, &origin, &arrived, options).await?),
     };
     conclude(outlet, origin, arrived, attest, options)
+}
+
+#[cfg(feature = "client")]
+const HAS_LEFT: &str =
+    "a part of the snapshot has left already, so it cannot be begun again at another endpoint";
+
+/// Opens the stream, once it is clear that there is room for what comes.
+#[cfg(feature = "client")]
+async fn begin(
+    member: &crate::client::Member,
+    status: &crate::client::MemberStatus,
+    outlet: &Outlet,
+) -> Result<crate::client::SnapshotStream> {
+    if status.database_bytes > 0 {
+        let bytes = status.database_bytes.saturating_add(Digest::LEN as u64);
+        outlet.require_room(bytes)?;
+    }
+    member
+        .snapshot()
+        .await
+        .map_err(|e| before_the_first_byte(e).with_endpoint(member.endpoint()))
 }
 
 /// Compares what has arrived with what the members of its cluster hold.
@@ -210,8 +260,18 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let started = Instant::now();
+    // What is written directly may wait for ever for somebody who reads.
+    let lets_go = matches!(sink, Sink::Staged { .. });
     let mut writer = Writer::start(sink, origin.name(), options)?;
-    let received = receive(chunks, &mut writer, origin, options).await?;
+    let received = match receive(chunks, &mut writer, origin, options).await {
+        Ok(received) => received,
+        Err(e) => {
+            if lets_go {
+                writer.stop().await;
+            }
+            return Err(e);
+        }
+    };
     let receive_ms = crate::milliseconds(started);
 
     let checking = Instant::now();

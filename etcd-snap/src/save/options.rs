@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::attest::{AttestReport, AttestVerdict};
 use crate::io::{Disk, Replace, Storage};
 use crate::observe::{Observer, Silent};
+use crate::stream::EndpointPolicy;
 
 /// Whether a save asks the living members for what it has received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -36,6 +37,7 @@ impl Attest {
 #[derive(Clone)]
 pub struct SaveOptions {
     stall_timeout: Duration,
+    endpoint_policy: EndpointPolicy,
     no_clobber: bool,
     attest: Attest,
     keep_unproven: bool,
@@ -47,6 +49,7 @@ impl Default for SaveOptions {
     fn default() -> Self {
         Self {
             stall_timeout: Duration::from_secs(30),
+            endpoint_policy: EndpointPolicy::default(),
             no_clobber: false,
             attest: Attest::No,
             keep_unproven: false,
@@ -62,6 +65,13 @@ impl SaveOptions {
     #[must_use]
     pub fn with_stall_timeout(mut self, limit: Duration) -> Self {
         self.stall_timeout = limit;
+        self
+    }
+
+    /// Which of several endpoints gives the snapshot. Only [`save`](crate::save) has endpoints.
+    #[must_use]
+    pub fn with_endpoint_policy(mut self, policy: EndpointPolicy) -> Self {
+        self.endpoint_policy = policy;
         self
     }
 
@@ -109,6 +119,11 @@ impl SaveOptions {
         self.stall_timeout
     }
 
+    #[cfg(feature = "client")]
+    pub(crate) fn endpoint_policy(&self) -> EndpointPolicy {
+        self.endpoint_policy
+    }
+
     pub(crate) fn replace(&self) -> Replace {
         if self.no_clobber {
             Replace::No
@@ -142,6 +157,7 @@ impl fmt::Debug for SaveOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SaveOptions")
             .field("stall_timeout", &self.stall_timeout)
+            .field("endpoint_policy", &self.endpoint_policy)
             .field("no_clobber", &self.no_clobber)
             .field("attest", &self.attest)
             .field("keep_unproven", &self.keep_unproven)

@@ -62,6 +62,28 @@ impl Outlet {
         }
     }
 
+    /// Makes sure that a file of this size fits where it goes, as far as its filesystem tells.
+    #[cfg(feature = "client")]
+    pub(crate) fn require_room(&self, file_bytes: u64) -> Result<()> {
+        match self {
+            Self::Staged { staged, .. } => staged.require_room(file_bytes),
+            Self::Direct(_) => Ok(()),
+        }
+    }
+
+    /// Begins again: the file goes, and a new one takes its place. `None` of what has left.
+    #[cfg(feature = "client")]
+    pub(crate) fn again(self, options: &SaveOptions) -> Result<Option<(Self, Sink)>> {
+        match self {
+            Self::Staged { staged, pattern } => {
+                let path = staged.target().to_owned();
+                drop(staged);
+                target::again(&path, pattern, options).map(Some)
+            }
+            Self::Direct(_) => Ok(None),
+        }
+    }
+
     /// Removes what an earlier save has left beside the file.
     pub(crate) fn forget_unproven(&self, options: &SaveOptions) {
         if let Self::Staged { staged, .. } = self {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::Arrived;
 use crate::attest::AttestReport;
-use crate::stream::Arrivals;
+use crate::stream::{Arrivals, PassedOver};
 use crate::verify::Contents;
 use crate::{ClusterId, Digest, MemberId, ProofKind};
 
@@ -32,6 +32,10 @@ pub struct SaveReport {
     pub cluster_id: Option<ClusterId>,
     /// The version of the server, like `3.6.14`.
     pub etcd_version: Option<String>,
+    /// The other endpoints that were given, in that order, and why they did not give the snapshot. One that was tried in vain
+    /// is among them.
+    #[serde(default)]
+    pub passed_over: Vec<PassedOver>,
     /// Since etcd 3.6, for example `3.6.0`.
     pub storage_version: Option<String>,
     /// Bytes of the file: the database and its digest.
@@ -68,6 +72,7 @@ pub(crate) struct Origin {
     pub(crate) member_id: Option<MemberId>,
     pub(crate) cluster_id: Option<ClusterId>,
     pub(crate) etcd_version: Option<String>,
+    pub(crate) passed_over: Vec<PassedOver>,
     pub(crate) connect_ms: u64,
     /// Bytes below the messages, where the client can see them.
     pub(crate) arrivals: Option<Arrivals>,
@@ -114,6 +119,7 @@ impl SaveReport {
             member_id: origin.member_id,
             cluster_id: origin.cluster_id,
             etcd_version: origin.etcd_version,
+            passed_over: origin.passed_over,
             storage_version: in_file.or(from_stream),
             size_bytes: received.database_bytes.saturating_add(Digest::LEN as u64),
             digest: received.digest,

@@ -149,6 +149,16 @@ pub(super) fn forget_unproven(path: &Path, options: &SaveOptions) {
 const NOT_TO_BE_FILLED: &str =
     "is a pipe or a device, which gets no name: placeholders are for files";
 
+/// Begins again with a new file.
+#[cfg(feature = "client")]
+pub(super) fn again(
+    path: &Path,
+    pattern: Option<Pattern>,
+    options: &SaveOptions,
+) -> Result<(Outlet, Sink)> {
+    staged(stage(path, options)?, pattern)
+}
+
 fn staged(staged: StagedFile, pattern: Option<Pattern>) -> Result<(Outlet, Sink)> {
     let sink = Sink::staged(&staged);
     Ok((Outlet::Staged { staged, pattern }, sink))

@@ -44,6 +44,8 @@ pub(crate) struct Writer {
     outcome: oneshot::Receiver<Result<Checked>>,
     watched: Option<Watched>,
     cancelled: Arc<AtomicBool>,
+    /// It has said how it ended.
+    ended: bool,
 }
 
 impl Writer {
@@ -79,6 +81,7 @@ impl Writer {
             outcome,
             watched,
             cancelled,
+            ended: false,
         })
     }
 
@@ -107,23 +110,38 @@ impl Writer {
         (&mut self.outcome).await.unwrap_or_else(|_| Err(died()))
     }
 
+    /// Makes the thread stop, and waits until it has let go of the file: only then its space is free again.
+    pub(crate) async fn stop(mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        if !self.ended {
+            // Without this end of it the thread waits for no orders any more.
+            self.orders = mpsc::channel(1).0;
+            let _ = (&mut self.outcome).await;
+        }
+    }
+
     /// Ready when the thread has given up, which it does early only for a failure.
     pub(crate) fn poll_failure(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        Pin::new(&mut self.outcome)
-            .poll(cx)
-            .map(|outcome| match outcome {
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| {
+            self.ended = true;
+            match outcome {
                 Ok(Err(e)) => e,
                 Ok(Ok(_)) | Err(_) => died(),
-            })
+            }
+        })
     }
 
     async fn order(&mut self, order: Order) -> Result<()> {
         match self.orders.send(order).await {
             Ok(()) => Ok(()),
-            Err(_) => match (&mut self.outcome).await {
-                Ok(Err(e)) => Err(e),
-                Ok(Ok(_)) | Err(_) => Err(died()),
-            },
+            Err(_) => {
+                let outcome = (&mut self.outcome).await;
+                self.ended = true;
+                match outcome {
+                    Ok(Err(e)) => Err(e),
+                    Ok(Ok(_)) | Err(_) => Err(died()),
+                }
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ mod api;
 mod attest;
 mod boots;
 mod broken;
+mod choice;
 #[path = "../properties/databases.rs"]
 mod databases;
 mod defrag;

@@ -1,12 +1,17 @@
 //! Saving: from good servers, bad ones, and none.
 
+mod choice;
 mod connection;
 mod direct;
+#[cfg(feature = "discovery")]
+mod discovery;
 mod good;
 mod name;
 mod rights;
 mod stream;
 mod target;
+mod tls_files;
+mod ways;
 
 use std::path::{Path, PathBuf};
 

@@ -49,11 +49,13 @@ pub struct Server {
     faults: Vec<Fault>,
     pace: Option<Pace>,
     auth: Option<Auth>,
+    token: String,
     version: String,
     tls: Option<Arc<ServerConfig>>,
     cluster_id: u64,
     member_id: u64,
     revision: i64,
+    health: Health,
     hashes: Vec<HashAnswer>,
     members: Arc<Mutex<Vec<Listed>>>,
 }
@@ -69,6 +71,39 @@ pub struct Auth {
     pub is_root: bool,
     /// The words and codes of etcd 3.6 and newer, instead of those of 3.4 and 3.5.
     pub modern: bool,
+}
+
+/// How a member says it is. By itself it is a follower of member 1, and all is well.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// The leader that it knows; 0 is none.
+    pub leader: u64,
+    /// Whether it is a learner.
+    pub is_learner: bool,
+    /// The term of its leader.
+    pub raft_term: u64,
+    /// The last entry that it has applied.
+    pub applied_index: u64,
+    /// Bytes of its database; 0 is not said.
+    pub database_bytes: i64,
+    /// Alarms, as text.
+    pub errors: Vec<String>,
+    /// Says nothing to Status, ever.
+    pub silent: bool,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            leader: 1,
+            is_learner: false,
+            raft_term: 2,
+            applied_index: 100_000,
+            database_bytes: 0,
+            errors: Vec::new(),
+            silent: false,
+        }
+    }
 }
 
 /// How slowly bytes leave, below the messages.
@@ -117,11 +152,13 @@ impl Server {
             faults: Vec::new(),
             pace: None,
             auth: None,
+            token: "fake.1".to_owned(),
             version: "3.6.14".to_owned(),
             tls: None,
             cluster_id: 0xcdf8_1818_e32c_b7cd,
             member_id: 0x8e9e_05c5_2164_694d,
             revision: 1000,
+            health: Health::default(),
             hashes: Vec::new(),
             members: Arc::default(),
         }
@@ -180,6 +217,20 @@ impl Server {
     #[must_use]
     pub fn with_revision(mut self, revision: i64) -> Self {
         self.revision = revision;
+        self
+    }
+
+    /// Says of itself that it is so.
+    #[must_use]
+    pub fn with_health(mut self, health: Health) -> Self {
+        self.health = health;
+        self
+    }
+
+    /// Takes this token, as if somebody had logged in with it.
+    #[must_use]
+    pub fn with_token(mut self, token: &str) -> Self {
+        self.token = token.to_owned();
         self
     }
 

@@ -22,8 +22,6 @@ use crate::generated::etcdserverpb::{
     StatusResponse,
 };
 
-const TOKEN: &str = "fake.1";
-
 #[derive(Clone)]
 pub(super) struct Etcd {
     server: Arc<Server>,
@@ -43,10 +41,12 @@ impl Etcd {
         match request.metadata().get("token") {
             None if auth.modern => Err(Status::invalid_argument("etcdserver: user name is empty")),
             None => Err(Status::unknown("auth: user name is empty")),
-            Some(token) if token != TOKEN && auth.modern => {
+            Some(token) if *token != *self.server.token && auth.modern => {
                 Err(Status::unauthenticated("etcdserver: invalid auth token"))
             }
-            Some(token) if token != TOKEN => Err(Status::unknown("auth: invalid auth token")),
+            Some(token) if *token != *self.server.token => {
+                Err(Status::unknown("auth: invalid auth token"))
+            }
             Some(_) if root_only && !auth.is_root && auth.modern => {
                 Err(Status::permission_denied("etcdserver: permission denied"))
             }
@@ -85,10 +85,20 @@ impl Maintenance for Etcd {
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusResponse>, Status> {
         self.let_in(&request, self.server.version.starts_with("3.4."))?;
+        let health = &self.server.health;
+        if health.silent {
+            std::future::pending::<()>().await;
+        }
         Ok(Response::new(StatusResponse {
             header: Some(self.header()),
             version: self.server.version.clone(),
-            leader: self.server.member_id,
+            leader: health.leader,
+            is_learner: health.is_learner,
+            raft_term: health.raft_term,
+            raft_index: health.applied_index,
+            raft_applied_index: health.applied_index,
+            db_size: health.database_bytes,
+            errors: health.errors.clone(),
             ..StatusResponse::default()
         }))
     }
@@ -190,7 +200,7 @@ impl AuthService for Etcd {
             {
                 Ok(Response::new(AuthenticateResponse {
                     header: Some(self.header()),
-                    token: TOKEN.to_owned(),
+                    token: self.server.token.clone(),
                 }))
             }
             Some(_) => Err(Status::invalid_argument(

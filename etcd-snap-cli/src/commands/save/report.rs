@@ -51,6 +51,9 @@ fn facts(report: &SaveReport) -> Vec<(&'static str, String)> {
     if let Some(endpoint) = &report.endpoint {
         facts.push(("from", endpoint.clone()));
     }
+    for passed in &report.passed_over {
+        facts.push(("not used", passed.message.clone()));
+    }
     if let Some(version) = &report.etcd_version {
         facts.push(("etcd", version.clone()));
     }

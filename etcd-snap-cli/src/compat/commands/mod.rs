@@ -183,8 +183,7 @@ const GLOBAL: [Flag; 24] = [
     .since(V3_7),
     Flag::text(
         "user",
-        "log in as NAME[:PASSWORD    LOG_FILE,
-]; without a password, asks for it",
+        "log in as NAME[:PASSWORD]; without a password, asks for it",
     ),
     Flag::text("password", "the password of the user"),
     Flag::text("password-file", "a file that holds the password").ours(),

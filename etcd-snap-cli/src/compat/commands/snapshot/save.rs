@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use etcd_snap::{
-    Cluster, Error, ErrorKind, Event, Observer, Phase, SaveOptions, SaveReport, Target,
+    Cluster, EndpointPolicy, Error, ErrorKind, Event, Observer, Phase, SaveOptions, SaveReport,
+    Target,
 };
 use serde_json::Value;
 
@@ -61,6 +62,7 @@ fn run(call: &Call) -> Result<()> {
     };
     let path = call.only_argument(expects)?.to_owned();
     let mut call = call.clone();
+    let policy = policy(&call)?;
     let metrics = call.flags.text("metrics-textfile");
     let metrics = Some(Path::new(metrics)).filter(|path| *path != Path::new(""));
     let metrics = metrics
@@ -73,7 +75,7 @@ fn run(call: &Call) -> Result<()> {
         .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?;
     let lines = Arc::new(Lines::new(&call, &path, interrupt));
     let started = Instant::now();
-    let saved = save(&call, &path, &cluster, &lines);
+    let saved = save(&call, &path, &cluster, policy, &lines);
     if let Some(metrics) = metrics {
         let code = match &saved {
             Err(Failure::Stopped(signal)) => signal.exit_code(),
@@ -101,6 +103,9 @@ fn run(call: &Call) -> Result<()> {
         })
     })?;
     lines.saved(&report, started);
+    for other in &report.passed_over {
+        print_aside(format!("not from {}: {}", other.endpoint, other.message));
+    }
     let saved_at = report.path.as_deref().unwrap_or(&path);
     let mut said = format!("Snapshot saved at {}\n", saved_at.display());
     if let Some(version) = &report.storage_version
@@ -120,6 +125,7 @@ fn save(
     call: &Call,
     path: &Path,
     cluster: &Cluster,
+    policy: EndpointPolicy,
     lines: &Arc<Lines>,
 ) -> crate::failure::Result<SaveReport> {
     let target = if standard::is_dash(path) {
@@ -131,6 +137,7 @@ fn save(
     };
     let options = SaveOptions::default()
         .with_no_clobber(call.flags.switch("no-clobber"))
+        .with_endpoint_policy(policy)
         .with_observer(Arc::clone(lines) as _);
     online(
         &lines.interrupt,
@@ -138,6 +145,18 @@ fn save(
         "the snapshot was not complete",
         etcd_snap::save(cluster, target, &options),
     )
+}
+
+fn policy(call: &Call) -> Result<EndpointPolicy> {
+    match call.flags.text("endpoint-policy") {
+        "first" => Ok(EndpointPolicy::First),
+        "auto" => Ok(EndpointPolicy::Auto),
+        "leader" => Ok(EndpointPolicy::Leader),
+        "follower" => Ok(EndpointPolicy::Follower),
+        other => Err(Ended::arguments(format!(
+            "--endpoint-policy takes first, auto, leader or follower, and not {other:?}"
+        ))),
+    }
 }
 
 /// The default is for short commands: only who says it means it.
@@ -149,7 +168,7 @@ fn limit(call: &Call) -> Option<Duration> {
 
 /// The original takes one endpoint only.
 fn note_endpoints(call: &Call) {
-    let endpoints = crate::values::list(call.flags.text("endpoints"));
+    let endpoints = connection::endpoints(call);
     if endpoints.len() > 1 {
         print_aside(format!(
             "{} endpoints are given: one of them gives the snapshot (etcd's own tool takes only one)",
@@ -206,7 +225,7 @@ impl Lines {
             client: Log::client(call.dialect, "client"),
             dialect: call.dialect,
             path: path.display().to_string(),
-            endpoints: crate::values::list(call.flags.text("endpoints")),
+            endpoints: connection::endpoints(call),
             interrupt,
             began: AtomicBool::new(false),
         }

@@ -1,20 +1,26 @@
 //! Certificates: whom to trust, and whom to be.
 
+mod doubts;
+mod identity;
+mod pem;
+mod verifiers;
+
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, SignatureScheme,
-};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::sign::SingleCertAndKey;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::{Error, Result};
+pub(crate) use doubts::{About, Doubt};
+use identity::identity;
+use pem::Pem;
+use verifiers::{AnyCertificate, OrGiven};
 
 /// What TLS needs to know: the authorities to trust, and the certificate to show. Made by [`Tls::builder`].
 ///
@@ -25,6 +31,7 @@ pub struct Tls {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     trust: Trust,
+    doubts: Arc<[Doubt]>,
 }
 
 /// For the sentence that says what a certificate was not signed by.
@@ -47,6 +54,20 @@ impl Tls {
 
     pub(crate) fn trust(&self) -> Trust {
         self.trust
+    }
+
+    /// What is odd about the files, in sentences: an authority as client certificate, a server's certificate as authority, a
+    /// certificate that has expired or is not meant for clients. None of it has to be wrong: who asks for no client
+    /// certificate does not mind its date. A server that does refuse is explained by it.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.doubts.iter().map(|doubt| doubt.sentence.as_str())
+    }
+
+    /// The oddities that can explain why one side was refused.
+    pub(crate) fn doubt(&self, about: About) -> Option<&str> {
+        let mut doubts = self.doubts.iter();
+        let doubt = doubts.find(|doubt| doubt.about == about)?;
+        Some(&doubt.sentence)
     }
 
     /// The name that the certificate of `host` has to carry.
@@ -130,8 +151,9 @@ impl TlsBuilder {
     /// Reads the files and puts it all together.
     ///
     /// # Errors
-    /// A file that cannot be read; PEM without a certificate or a key; an encrypted key; a key that is not the
-    /// certificate's; a server name that is none; no authority at all.
+    /// A file that cannot be read; one that is no PEM, or has a key where a certificate belongs, or the other way round; an
+    /// encrypted key; a key that is not the certificate's, or the authority's; a server name that is none; no authority at
+    /// all. What may be right all the same is among the [notes](Tls::notes).
     pub fn build(self) -> Result<Tls> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let trust = if self.skip_verification {
@@ -141,10 +163,26 @@ impl TlsBuilder {
         } else {
             Trust::Given
         };
+        let now = UnixTime::now();
+        let mut doubts = Vec::new();
+        let mut given = Vec::new();
+        for pem in &self.authorities {
+            let certificates = pem.certificates(pem::AUTHORITY)?;
+            doubts.extend(doubts::of_authorities(pem, &certificates, now));
+            given.extend(
+                certificates
+                    .into_iter()
+                    .map(|certificate| (pem, certificate)),
+            );
+        }
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
-            Trust::Anyone => Arc::new(AnyCertificate(Arc::clone(&provider))),
+            Trust::Anyone => Arc::new(AnyCertificate::new(&provider)),
             Trust::System => webpki(system_roots()?, &provider)?,
-            Trust::Given => webpki(given_roots(&self.authorities)?, &provider)?,
+            Trust::Given => {
+                let inner = webpki(given_roots(&given)?, &provider)?;
+                let certificates = given.iter().map(|(_, certificate)| certificate.clone());
+                Arc::new(OrGiven::new(inner, certificates.collect()))
+            }
         };
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -154,7 +192,8 @@ impl TlsBuilder {
         let mut config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((certificate, key)) => {
-                let identity = identity(certificate, key, &provider)?;
+                let identity = identity(certificate, key, &given, &provider)?;
+                doubts.extend(doubts::of_client(certificate, &identity.cert, now));
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
         };
@@ -168,6 +207,7 @@ impl TlsBuilder {
             config: Arc::new(config),
             server_name,
             trust,
+            doubts: doubts.into(),
         })
     }
 }
@@ -183,90 +223,13 @@ impl fmt::Debug for TlsBuilder {
     }
 }
 
-enum Pem {
-    File(PathBuf),
-    Bytes(Vec<u8>),
-}
-
-impl Pem {
-    fn read(&self) -> Result<Vec<u8>> {
-        match self {
-            Self::File(path) => std::fs::read(path).map_err(|e| Error::io("read", path, e)),
-            Self::Bytes(bytes) => Ok(bytes.clone()),
-        }
-    }
-
-    /// `what` reads like "the CA" and is followed by where it came from.
-    fn error(&self, what: &str, why: &str) -> Error {
-        match self {
-            Self::File(path) => {
-                Error::invalid(format!("{what} in {} {why}", path.display())).with_path(path)
-            }
-            Self::Bytes(_) => Error::invalid(format!("{what} that was given {why}")),
-        }
-    }
-
-    fn path(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) => Some(path),
-            Self::Bytes(_) => None,
-        }
-    }
-
-    fn certificates(&self, what: &str) -> Result<Vec<CertificateDer<'static>>> {
-        let pem = self.read()?;
-        let certificates = CertificateDer::pem_slice_iter(&pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| self.error(what, "is damaged PEM").with_source(e))?;
-        if certificates.is_empty() {
-            return Err(self.error(
-                what,
-                "holds no certificate: it takes PEM, with -----BEGIN CERTIFICATE----- in it",
-            ));
-        }
-        Ok(certificates)
-    }
-
-    fn key(&self) -> Result<PrivateKeyDer<'static>> {
-        const WHAT: &str = "the client's key";
-        let pem = self.read()?;
-        let contains = |text: &[u8]| pem.windows(text.len()).any(|window| window == text);
-        // PKCS#8 says so in the marker, the older formats in a header below it.
-        if contains(b"BEGIN ENCRYPTED PRIVATE KEY") || contains(b"Proc-Type: 4,ENCRYPTED") {
-            return Err(self.error(
-                WHAT,
-                "is encrypted, which is not supported: decrypt it with `openssl pkey -in KEY -out PLAIN`",
-            ));
-        }
-        PrivateKeyDer::from_pem_slice(&pem).map_err(|e| match e {
-            rustls_pki_types::pem::Error::NoItemsFound => self.error(
-                WHAT,
-                "holds no key: it takes PEM in PKCS#1, PKCS#8 or SEC1, with PRIVATE KEY----- in it",
-            ),
-            e => self.error(WHAT, "is damaged PEM").with_source(e),
-        })
-    }
-}
-
-impl fmt::Debug for Pem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path) => path.fmt(f),
-            Self::Bytes(_) => f.write_str("[redacted]"),
-        }
-    }
-}
-
-fn given_roots(authorities: &[Pem]) -> Result<RootCertStore> {
-    const WHAT: &str = "the CA";
+fn given_roots(given: &[(&Pem, CertificateDer<'static>)]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for pem in authorities {
-        for certificate in pem.certificates(WHAT)? {
-            roots.add(certificate).map_err(|e| {
-                pem.error(WHAT, "has a certificate that cannot be read")
-                    .with_source(e)
-            })?;
-        }
+    for (pem, certificate) in given {
+        roots.add(certificate.clone()).map_err(|e| {
+            pem.error(pem::AUTHORITY, "has a certificate that cannot be read")
+                .with_source(e)
+        })?;
     }
     Ok(roots)
 }
@@ -296,25 +259,6 @@ fn webpki(
         .map_err(|e| Error::invalid("TLS cannot be set up").with_source(e))
 }
 
-fn identity(certificate: &Pem, key: &Pem, provider: &CryptoProvider) -> Result<CertifiedKey> {
-    let chain = certificate.certificates("the client's certificate")?;
-    CertifiedKey::from_der(chain, key.key()?, provider).map_err(|e| match e {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            let from = match certificate.path() {
-                Some(path) => format!("is not the one of the certificate in {}", path.display()),
-                None => "is not the one of the certificate".to_owned(),
-            };
-            key.error("the client's key", &from)
-        }
-        rustls::Error::InvalidCertificate(_) => certificate
-            .error("the client's certificate", "cannot be read")
-            .with_source(e),
-        e => key
-            .error("the client's key", "is of a kind that cannot be used")
-            .with_source(e),
-    })
-}
-
 fn parse_server_name(name: &str) -> Result<ServerName<'static>> {
     ServerName::try_from(name)
         .map(|name| name.to_owned())
@@ -322,45 +266,4 @@ fn parse_server_name(name: &str) -> Result<ServerName<'static>> {
             Error::invalid(format!("{name:?} is no name that a certificate can be for"))
                 .with_source(e)
         })
-}
-
-/// Believes any certificate; the handshake must still be signed by its key.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
