@@ -384,11 +384,9 @@ fn append_version_test(wal: &Path, version: &str) {
         let len = (head & (u64::MAX >> 8)) as usize;
         // Type and checksum come first, each behind its tag.
         let record = &bytes[at + 8..at + 8 + len];
-        let mut place = 3;
         crc = 0;
-        for shift in (0..35).step_by(7) {
+        for (place, shift) in (3..).zip((0..35).step_by(7)) {
             let byte = record[place];
-            place += 1;
             crc |= u32::from(byte & 0x7F).wrapping_shl(shift);
             if byte < 0x80 {
                 break;
