@@ -82,6 +82,7 @@ fn the_manual_is_printed_or_written_a_page_for_each_command() {
     names.sort();
     let commands = [
         "completion",
+        "defrag",
         "hashkv",
         "man",
         "restore",

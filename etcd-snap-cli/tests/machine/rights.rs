@@ -1,7 +1,7 @@
 //! Files and directories that belong to somebody else.
 
 use std::fs;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use anyhow::{Result, ensure};
@@ -10,7 +10,7 @@ use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::fake::{Running, Server};
 use etcd_snap_testdata::golden;
 
-use crate::{as_nobody, expect, names, open_folder, set_mode};
+use crate::{ETCD_SNAP, as_nobody, bare, expect, names, open_folder, set_mode};
 
 const USAGE: i32 = 2;
 const FILES: i32 = 3;
@@ -220,5 +220,49 @@ fn a_restore_to_where_nobody_may_write_is_refused_and_leaves_nothing() -> Result
     expect(&restored(&own.join("empty"), None)?, 0, &[])?;
     expect(&restored(&own.join("new"), Some(&own.join("wal")))?, 0, &[])?;
     ensure!(names(&own)? == ["empty", "new", "wal"]);
+    Ok(())
+}
+
+/// A server that could no longer write its database would be a poor thanks.
+#[test]
+fn a_defragmented_database_belongs_to_whom_it_belonged() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        // It takes two users.
+        return Ok(());
+    }
+    let folder = open_folder()?;
+    let snap = folder.path().join("member/snap");
+    let database = snap.join("db");
+    fs::create_dir_all(&snap)?;
+    let mut bytes = fs::read(golden::snapshot(Version::V3_6))?;
+    bytes.truncate(bytes.len() - 32);
+    fs::write(&database, &bytes)?;
+    chown(&database, Some(12_345), Some(23_456))?;
+    set_mode(&database, 0o660)?;
+    let output = bare(ETCD_SNAP)
+        .args(["defrag", "--data-dir"])
+        .arg(folder.path())
+        .output()?;
+    expect(&output, 0, &[])?;
+    let about = database.metadata()?;
+    ensure!(about.len() < bytes.len() as u64);
+    ensure!((about.uid(), about.gid()) == (12_345, 23_456));
+    ensure!(about.mode() & 0o7777 == 0o660);
+
+    // Who may replace the file and not give it away leaves it alone.
+    fs::write(&database, &bytes)?;
+    set_mode(&database, 0o666)?;
+    give(&snap)?;
+    let output = as_nobody()?
+        .args(["defrag", "--data-dir"])
+        .arg(folder.path())
+        .output()?;
+    expect(
+        &output,
+        FILES,
+        &["the owner and the mode of", "Operation not permitted"],
+    )?;
+    ensure!(fs::read(&database)? == bytes);
+    ensure!(names(&snap)? == ["db"]);
     Ok(())
 }
