@@ -39,6 +39,12 @@ pub(crate) const SAVE: Command = Command::new(
 .flags(&[
     Flag::switch("no-clobber", "refuse to replace the file").ours(),
     Flag::text(
+        "endpoint-policy",
+        "of several members, which gives the snapshot: first, auto, leader, follower",
+    )
+    .default("auto")
+    .ours(),
+    Flag::text(
         "metrics-textfile",
         "keep metrics of the last success and failure here",
     )
