@@ -110,7 +110,7 @@ fn run(call: &Call) -> Result<()> {
     })?;
     lines.saved(&report, started);
     for other in &report.passed_over {
-        print_aside(format!("not from {}: {}", other.endpoint, other.message));
+        print_aside(format!("not used: {}", other.message));
     }
     let saved_at = report.path.as_deref().unwrap_or(&path);
     let mut said = format!("Snapshot saved at {}\n", saved_at.display());
