@@ -49,8 +49,8 @@ pub(in crate::compat) fn alarms(look: Look, answer: &Answer<AlarmResponse>) -> R
     })
 }
 
-/// The text form of protobuf: what holds nothing is left out. A blank ends each field up to 3.6, two are between them since
-/// 3.7.
+/// The text form of protobuf: what holds nothing is left out. A blank ends each field up to 3.6, and is between them
+/// since 3.7, where each build of the library chooses one or two.
 fn line(look: Look, alarm: &AlarmMember) -> String {
     let mut fields = Vec::new();
     if alarm.member_id != 0 {
@@ -60,7 +60,7 @@ fn line(look: Look, alarm: &AlarmMember) -> String {
         fields.push(format!("alarm:{}", name(alarm.alarm)));
     }
     match look.dialect >= Dialect::V3_7 {
-        true => fields.join("  ") + "\n",
+        true => fields.join(" ") + "\n",
         false => {
             fields
                 .iter()
