@@ -73,8 +73,8 @@ where
             buffer.extend_from_slice(now);
             rest = later;
             if buffer.len() == BUFFER {
-                let full = std::mem::replace(&mut buffer, Vec::with_capacity(BUFFER));
-                hand_over(full, writer, &protocol, rest.len(), options).await?;
+                buffer = hand_over(buffer, writer, &protocol, rest.len(), options).await?;
+                buffer.reserve_exact(BUFFER);
             }
         }
     }
@@ -87,14 +87,15 @@ where
     })
 }
 
+/// Gives a buffer for what comes next.
 async fn hand_over(
     buffer: Vec<u8>,
     writer: &mut Writer,
     protocol: &Protocol,
     not_yet_bytes: usize,
     options: &SaveOptions,
-) -> Result<()> {
-    writer.write(buffer).await?;
+) -> Result<Vec<u8>> {
+    let emptied = writer.write(buffer).await?;
     let done_bytes = protocol.received().saturating_sub(not_yet_bytes as u64);
     tell(
         options.observer(),
@@ -103,7 +104,8 @@ async fn hand_over(
             done_bytes,
             total_bytes: protocol.total().unwrap_or_default(),
         },
-    )
+    )?;
+    Ok(emptied)
 }
 
 /// Waits for the next message, the writer's failure, or the end of patience, whichever comes first.

@@ -41,6 +41,8 @@ pub(crate) struct Checked {
 /// The future's end of the thread. Dropping it makes the thread stop at its next step.
 pub(crate) struct Writer {
     orders: mpsc::Sender<Order>,
+    /// Buffers to fill again: fresh ones cost a page fault for every page.
+    emptied: mpsc::Receiver<Vec<u8>>,
     outcome: oneshot::Receiver<Result<Checked>>,
     watched: Option<Watched>,
     cancelled: Arc<AtomicBool>,
@@ -51,6 +53,7 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn start(sink: Sink, name: String, options: &SaveOptions) -> Result<Self> {
         let (orders, inbox) = mpsc::channel(QUEUE);
+        let (give_back, emptied) = mpsc::channel(QUEUE);
         let (result, outcome) = oneshot::channel();
         let cancelled = Arc::new(AtomicBool::new(false));
         let watched = sink.watched();
@@ -60,6 +63,7 @@ impl Writer {
         };
         let work = Work {
             sink,
+            emptied: give_back,
             check: PassingCheck::new(name.clone(), PROBLEMS, judged),
             hasher: Sha256::new(),
             written: 0,
@@ -78,6 +82,7 @@ impl Writer {
             .map_err(|e| Error::new(ErrorKind::Io, "cannot start a thread").with_source(e))?;
         Ok(Self {
             orders,
+            emptied,
             outcome,
             watched,
             cancelled,
@@ -100,8 +105,10 @@ impl Writer {
         self.order(Order::Reserve(database_bytes)).await
     }
 
-    pub(crate) async fn write(&mut self, buffer: Vec<u8>) -> Result<()> {
-        self.order(Order::Write(buffer)).await
+    /// Takes a buffer, and gives one that is empty.
+    pub(crate) async fn write(&mut self, buffer: Vec<u8>) -> Result<Vec<u8>> {
+        self.order(Order::Write(buffer)).await?;
+        Ok(self.emptied.try_recv().unwrap_or_default())
     }
 
     /// Has the digest compared, the file looked through and synced. The thread is done with the file then.
@@ -162,6 +169,7 @@ fn died() -> Error {
 
 struct Work {
     sink: Sink,
+    emptied: mpsc::Sender<Vec<u8>>,
     check: PassingCheck,
     hasher: Sha256,
     written: u64,
@@ -176,7 +184,13 @@ impl Work {
         loop {
             let done = match inbox.blocking_recv()? {
                 Order::Reserve(database_bytes) => self.reserve(database_bytes),
-                Order::Write(buffer) => self.write(&buffer),
+                Order::Write(mut buffer) => {
+                    let written = self.write(&buffer);
+                    buffer.clear();
+                    // There may be enough of them.
+                    let _ = self.emptied.try_send(buffer);
+                    written
+                }
                 Order::Finish(digest) => return Some(self.finish(digest)),
             };
             if let Err(e) = done {
