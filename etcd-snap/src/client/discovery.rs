@@ -101,7 +101,7 @@ impl Discovery {
         };
         let (with_tls, plain) = tokio::time::timeout(self.timeout, finding)
             .await
-            .map_err(|_| self.error(format!("were not found within {:?}", self.timeout)))??;
+            .map_err(|_| self.error(&format!("were not found within {:?}", self.timeout)))??;
         let mut found = Discovered {
             endpoints: Vec::new(),
             left_out: Vec::new(),
@@ -109,7 +109,7 @@ impl Discovery {
         let records = match (with_tls, plain) {
             (Err(with_tls), Err(plain)) => {
                 let why = format!("were not found: {with_tls}; {plain}");
-                return Err(self.error(why));
+                return Err(self.error(&why));
             }
             (with_tls, plain) => (with_tls.unwrap_or_default(), plain.unwrap_or_default()),
         };
@@ -140,7 +140,7 @@ impl Discovery {
             )),
         };
         built.and_then(|builder| builder.build()).map_err(|e| {
-            self.error("cannot be looked for: the system's resolver cannot be used".to_owned())
+            self.error("cannot be looked for: the system's resolver cannot be used")
                 .with_source(e)
         })
     }
@@ -194,7 +194,7 @@ impl Discovery {
         format!("_etcd-client{tls}{name}._tcp.{domain}")
     }
 
-    fn error(&self, what: String) -> Error {
+    fn error(&self, what: &str) -> Error {
         let message = format!("the endpoints of the domain {:?} {what}", self.domain);
         Error::new(ErrorKind::Connection, message).with_detail("domain", self.domain.as_str())
     }
