@@ -269,7 +269,7 @@ impl Connection {
 }
 
 /// The first line: what stands behind it is for people.
-fn read_password(path: &Path) -> Result<String> {
+pub(crate) fn read_password(path: &Path) -> Result<String> {
     let shown = text::visible(&path.display().to_string());
     let read = |e| Failure::Usage(format!("cannot read the password from {shown}: {e}"));
     let mut file = File::open(path).map_err(read)?;

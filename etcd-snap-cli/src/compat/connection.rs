@@ -10,6 +10,7 @@ use super::ended::{self, Ended, Result};
 use super::environment::variable_of;
 use super::failure;
 use super::go;
+use crate::connection::read_password;
 use crate::prompt;
 
 /// The cluster that the flags, and the variables beside them, lead to.
@@ -123,10 +124,8 @@ fn login(call: &Call) -> Result<Option<(String, String)>> {
     let password = if file.is_empty() {
         prompt::secret("Password: ").map_err(|error| Ended::error(go::system(&error)))?
     } else {
-        let path = Path::new(file);
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Ended::arguments(go::path_error("open", path, &error)))?;
-        text.trim_end_matches(['\r', '\n']).to_owned()
+        read_password(Path::new(file))
+            .map_err(|failed| failure::stopped(failed, ended::BAD_ARGUMENTS, failure::sentence))?
     };
     Ok(Some((user.to_owned(), password)))
 }

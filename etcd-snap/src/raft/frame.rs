@@ -115,6 +115,22 @@ pub(super) struct Frame {
     pub(super) data: Vec<u8>,
 }
 
+impl Frame {
+    /// The message that it carries.
+    pub(super) fn decode<M: prost::Message + Default>(&self) -> Result<M> {
+        M::decode(self.data.as_slice()).map_err(|e| {
+            self.misplaced("holds data that cannot be decoded")
+                .with_source(e)
+        })
+    }
+
+    /// What is wrong with it, for a reader who expects something else in its place.
+    pub(super) fn misplaced(&self, why: &str) -> Error {
+        Error::damaged(format!("the WAL record at byte {} {why}", self.offset))
+            .with_offset(self.offset)
+    }
+}
+
 /// Reads the records of one file, in order, and checks lengths and checksums.
 ///
 /// Any bytes will do: it does not panic, and holds one record at a time, of at most 16 MiB and never more than the file has.

@@ -67,14 +67,14 @@ pub(crate) fn newest_snapshot(segments: &[Segment]) -> Result<Position> {
     walk(segments, &mut |frame| {
         match frame.kind {
             RecordKind::Snapshot => {
-                let snapshot: WalSnapshot = decode(frame)?;
+                let snapshot: WalSnapshot = frame.decode()?;
                 snapshots.push(Position {
                     index: snapshot.index.unwrap_or_default(),
                     term: snapshot.term.unwrap_or_default(),
                 });
             }
             RecordKind::State => {
-                let state: HardState = decode(frame)?;
+                let state: HardState = frame.decode()?;
                 commit = state.commit.unwrap_or_default();
             }
             RecordKind::Metadata | RecordKind::Entry | RecordKind::Crc => {}
@@ -128,25 +128,22 @@ pub(crate) fn minimal_version(
     walk(segments, &mut |frame| {
         match frame.kind {
             RecordKind::Snapshot => {
-                let at: WalSnapshot = decode(frame)?;
+                let at: WalSnapshot = frame.decode()?;
                 if at.index.unwrap_or_default() == snapshot.index {
                     if at.term.unwrap_or_default() != snapshot.term {
-                        return Err(misplaced(frame, "names a snapshot of another term"));
+                        return Err(frame.misplaced("names a snapshot of another term"));
                     }
                     found = true;
                 }
             }
             RecordKind::Entry => {
-                let entry: Entry = decode(frame)?;
+                let entry: Entry = frame.decode()?;
                 let index = entry.index.unwrap_or_default();
                 if index <= snapshot.index {
                     return Ok(());
                 }
                 if index > next {
-                    return Err(misplaced(
-                        frame,
-                        "comes too early: entries before it are missing",
-                    ));
+                    return Err(frame.misplaced("comes too early: entries before it are missing"));
                 }
                 next = index.saturating_add(1);
                 versions.retain(|(other, _)| *other < index);
@@ -185,15 +182,18 @@ fn version_of(frame: &Frame, entry: Entry) -> Result<Option<StorageVersion>> {
     if entry.kind.unwrap_or_default() != Entry::NORMAL {
         return Ok(None);
     }
-    let request = Request::decode(entry.data.unwrap_or_default().as_slice())
-        .map_err(|e| misplaced(frame, "holds a request that cannot be decoded").with_source(e))?;
+    let request = Request::decode(entry.data.unwrap_or_default().as_slice()).map_err(|e| {
+        frame
+            .misplaced("holds a request that cannot be decoded")
+            .with_source(e)
+    })?;
     let Some(test) = request.version_test else {
         return Ok(None);
     };
     let version: StorageVersion = test
         .version
         .parse()
-        .map_err(|e| misplaced(frame, "names no version").with_source(e))?;
+        .map_err(|e| frame.misplaced("names no version").with_source(e))?;
     // The request itself is of 3.6.
     Ok(Some(version.max(StorageVersion::V3_6)))
 }
@@ -219,16 +219,6 @@ fn walk(segments: &[Segment], each: &mut dyn FnMut(&Frame) -> Result<()>) -> Res
         crc = reader.crc();
     }
     Ok(())
-}
-
-fn decode<M: prost::Message + Default>(frame: &Frame) -> Result<M> {
-    M::decode(frame.data.as_slice())
-        .map_err(|e| misplaced(frame, "holds data that cannot be decoded").with_source(e))
-}
-
-fn misplaced(frame: &Frame, why: &str) -> Error {
-    Error::damaged(format!("the WAL record at byte {} {why}", frame.offset))
-        .with_offset(frame.offset)
 }
 
 #[cfg(test)]

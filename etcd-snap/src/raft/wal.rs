@@ -91,11 +91,11 @@ impl FirstSegment {
     pub(crate) fn read<R: ReadAt + ?Sized>(source: &R) -> Result<Self> {
         let mut records = Records(FrameReader::new(source)?);
         records.expect(RecordKind::Crc)?;
-        let metadata: Metadata = decode(&records.expect(RecordKind::Metadata)?)?;
+        let metadata: Metadata = records.expect(RecordKind::Metadata)?.decode()?;
         let frame = records.expect(RecordKind::Snapshot)?;
-        let empty: WalSnapshot = decode(&frame)?;
+        let empty: WalSnapshot = frame.decode()?;
         if empty.index.unwrap_or_default() != 0 || empty.term.unwrap_or_default() != 0 {
-            return Err(misplaced(&frame, "is not the snapshot of an empty log"));
+            return Err(frame.misplaced("is not the snapshot of an empty log"));
         }
         let mut members = Vec::new();
         let mut frame = records.next()?;
@@ -104,20 +104,20 @@ impl FirstSegment {
             frame = records.next()?;
         }
         if frame.kind != RecordKind::State {
-            return Err(misplaced(&frame, "stands where raft's state belongs"));
+            return Err(frame.misplaced("stands where raft's state belongs"));
         }
-        let state: HardState = decode(&frame)?;
+        let state: HardState = frame.decode()?;
         let commit = state.commit.unwrap_or_default();
         if commit != members.len() as u64 {
-            return Err(misplaced(
-                &frame,
-                &format!("commits entry {commit}, and there are {}", members.len()),
-            ));
+            return Err(frame.misplaced(&format!(
+                "commits entry {commit}, and there are {}",
+                members.len()
+            )));
         }
         let frame = records.expect(RecordKind::Snapshot)?;
-        let snapshot: WalSnapshot = decode(&frame)?;
+        let snapshot: WalSnapshot = frame.decode()?;
         if snapshot.index.unwrap_or_default() != commit || snapshot.term != state.term {
-            return Err(misplaced(&frame, "is not the snapshot at the last entry"));
+            return Err(frame.misplaced("is not the snapshot at the last entry"));
         }
         Ok(Self {
             member_id: MemberId::new(metadata.node_id.unwrap_or_default()),
@@ -162,47 +162,34 @@ impl<R: ReadAt + ?Sized> Records<'_, R> {
         if frame.kind == kind {
             Ok(frame)
         } else {
-            Err(misplaced(
-                &frame,
-                &format!("is of type {:?}, where {kind:?} belongs", frame.kind),
-            ))
+            Err(frame.misplaced(&format!(
+                "is of type {:?}, where {kind:?} belongs",
+                frame.kind
+            )))
         }
     }
 }
 
 fn added_member(frame: &Frame, before: u64) -> Result<Member> {
-    let entry: Entry = decode(frame)?;
+    let entry: Entry = frame.decode()?;
     if entry.index.unwrap_or_default() != before.saturating_add(1) {
-        return Err(misplaced(frame, "is not the next entry of the log"));
+        return Err(frame.misplaced("is not the next entry of the log"));
     }
     let change = ConfChange::decode(entry.data.unwrap_or_default().as_slice())
-        .map_err(|e| misplaced(frame, "holds no membership change").with_source(e))?;
+        .map_err(|e| frame.misplaced("holds no membership change").with_source(e))?;
     let kinds = (
         entry.kind.unwrap_or_default(),
         change.kind.unwrap_or_default(),
     );
     if kinds != (Entry::CONF_CHANGE, ConfChange::ADD_NODE) {
-        return Err(misplaced(frame, "does not add a member"));
+        return Err(frame.misplaced("does not add a member"));
     }
     let member = Member::from_json(&change.context.unwrap_or_default())
-        .map_err(|e| misplaced(frame, "adds no readable member").with_source(e))?;
+        .map_err(|e| frame.misplaced("adds no readable member").with_source(e))?;
     if change.node_id != Some(member.id.get()) {
-        return Err(misplaced(
-            frame,
-            "adds a member under another id than its own",
-        ));
+        return Err(frame.misplaced("adds a member under another id than its own"));
     }
     Ok(member)
-}
-
-fn decode<M: prost::Message + Default>(frame: &Frame) -> Result<M> {
-    M::decode(frame.data.as_slice())
-        .map_err(|e| misplaced(frame, "holds data that cannot be decoded").with_source(e))
-}
-
-fn misplaced(frame: &Frame, why: &str) -> Error {
-    Error::damaged(format!("the WAL record at byte {} {why}", frame.offset))
-        .with_offset(frame.offset)
 }
 
 #[cfg(test)]
