@@ -137,14 +137,14 @@ impl Cluster {
         Ok(self.hash_kv(member, 0)?.revision)
     }
 
-    /// Waits until the first member has written its storage version into its database, which servers from 3.6 on do some
+    /// Waits until every member that runs has written its storage version into its database, which servers from 3.6 on do some
     /// seconds after the cluster has agreed on its version. Returns at once for older ones.
     pub fn wait_for_storage_version(&self) -> Result<()> {
         let wanted = format!("\"storageVersion\":\"{}.0\"", self.version());
         let patience = Instant::now() + READY_WITHIN;
         while self.version() >= Version::V3_6 {
-            let status = self.etcdctl_at(0, ["endpoint", "status", "-w", "json"])?;
-            if status.contains(&wanted) {
+            let status = self.etcdctl(["endpoint", "status", "-w", "json"])?;
+            if status.matches(&wanted).count() == self.running_endpoints().len() {
                 break;
             }
             if Instant::now() > patience {
