@@ -32,6 +32,7 @@ const LATE: &str = "context deadline exceeded";
 pub(super) struct Method {
     path: &'static str,
     repeatable: bool,
+    logged: bool,
 }
 
 impl Method {
@@ -39,6 +40,7 @@ impl Method {
         Self {
             path,
             repeatable: true,
+            logged: true,
         }
     }
 
@@ -46,6 +48,16 @@ impl Method {
         Self {
             path,
             repeatable: false,
+            logged: true,
+        }
+    }
+
+    /// One whose answer is a stream: the original's client neither repeats it nor tells of it.
+    pub(super) const fn streaming(path: &'static str) -> Self {
+        Self {
+            path,
+            repeatable: false,
+            logged: false,
         }
     }
 }
@@ -315,6 +327,9 @@ impl<'a> Asking<'a> {
 
     /// The line that the original's client writes for every question that was in vain.
     fn line(&self, method: Method, attempt: u32, peer: &str, cause: &str) {
+        if !method.logged {
+            return;
+        }
         let first = self.endpoints.first().map_or("", |first| address(first));
         let dialect = self.call.dialect;
         let (caller, target) = match dialect {

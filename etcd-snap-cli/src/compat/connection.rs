@@ -1,5 +1,7 @@
 //! From the global flags to a cluster (etcdctl's `clientConfigFromCmd`), and in its order of refusals.
 
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -40,7 +42,9 @@ pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
     // Only now: an unknown form is refused behind the files.
     call.form()?;
     let tls = tls(call)?;
-    let mut cluster = Cluster::new(endpoints(call))
+    let endpoints = endpoints(call);
+    let endpoints = endpoints.iter().map(|endpoint| without_brackets(endpoint));
+    let mut cluster = Cluster::new(endpoints)
         .map_err(|error| failure::ended(&error, ended::BAD_ARGUMENTS))?
         .with_connect_timeout(dial_timeout(call));
     if let Some(tls) = tls {
@@ -94,6 +98,19 @@ pub(super) fn endpoints(call: &Call) -> Vec<String> {
     pieces.into_iter().map(ToOwned::to_owned).collect()
 }
 
+/// Guides write `https://[127.0.0.1]:2379`, and Go took it for long.
+fn without_brackets(endpoint: &str) -> String {
+    let (scheme, rest) = match endpoint.split_once("://") {
+        Some((scheme, rest)) => (format!("{scheme}://"), rest),
+        None => (String::new(), endpoint),
+    };
+    let parts = rest.strip_prefix('[').and_then(|it| it.split_once(']'));
+    match parts {
+        Some((host, port)) if host.parse::<Ipv4Addr>().is_ok() => format!("{scheme}{host}{port}"),
+        _ => endpoint.to_owned(),
+    }
+}
+
 /// The original waits for ever where it is 0.
 pub(super) fn dial_timeout(call: &Call) -> Duration {
     match call.flags.time("dial-timeout") {
@@ -118,16 +135,37 @@ fn login(call: &Call) -> Result<Option<(String, String)>> {
         return Ok(Some((user.to_owned(), given.to_owned())));
     }
     if let Some((name, password)) = user.split_once(':') {
-        return Ok(Some((name.to_owned(), password.to_owned())));
+        return Ok(complete(name, password.to_owned()));
     }
     let file = flags.text("password-file");
     let password = if file.is_empty() {
-        prompt::secret("Password: ").map_err(|error| Ended::error(go::system(&error)))?
+        ask().map_err(|error| Ended::error(go::system(&error)))?
     } else {
         read_password(Path::new(file))
             .map_err(|failed| failure::stopped(failed, ended::BAD_ARGUMENTS, failure::sentence))?
     };
-    Ok(Some((user.to_owned(), password)))
+    Ok(complete(user, password))
+}
+
+/// The original does not log in where it has only one of the two.
+fn complete(name: &str, password: String) -> Option<(String, String)> {
+    (!name.is_empty() && !password.is_empty()).then(|| (name.to_owned(), password))
+}
+
+/// On the terminal, or a line of what is piped in.
+fn ask() -> io::Result<String> {
+    const QUESTION: &str = "Password: ";
+    if io::stdin().is_terminal() {
+        return prompt::secret(QUESTION);
+    }
+    let mut output = io::stdout();
+    write!(output, "{QUESTION}")?;
+    output.flush()?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    writeln!(output)?;
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok(line)
 }
 
 /// TLS, where a flag says anything about it (`newTLSConfig`).

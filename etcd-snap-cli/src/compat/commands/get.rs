@@ -15,6 +15,7 @@ use crate::compat::go;
 use crate::compat::tree::Command;
 
 const METHOD: Method = Method::reading("/etcdserverpb.KV/Range");
+const IN_PARTS: Method = Method::streaming("/etcdserverpb.KV/RangeStream");
 
 pub(crate) const GET: Command = Command::new(
     "get",
@@ -59,7 +60,7 @@ fn run(call: &Call) -> Result<()> {
     let flags = &call.flags;
     let in_parts = flags.switch("stream");
     let answer = asking::run(Asking::any(&call, &cluster).ask(
-        METHOD,
+        if in_parts { IN_PARTS } else { METHOD },
         async |client| match in_parts {
             true => client.range_stream(request.clone()).await?.whole().await,
             false => client.range(request.clone()).await,

@@ -47,7 +47,7 @@ pub(super) fn new_cluster(text: &str, token: &str, name: &str) -> Result<NewClus
 
 /// Whether the member goes by the URLs that it will advertise: by the same texts, or by names of the same addresses.
 pub(super) fn check_advertised(
-    log: &Log,
+    log: Option<&Log>,
     cluster: &NewCluster,
     name: &str,
     advertised: &PeerUrls,
@@ -84,7 +84,7 @@ pub(super) fn check_advertised(
 }
 
 /// `netutil.URLStringsEqual`.
-fn equal(log: &Log, one: &[String], other: &[String]) -> Result<(), String> {
+fn equal(log: Option<&Log>, one: &[String], other: &[String]) -> Result<(), String> {
     let quoted = |urls: &[String]| {
         let quoted: Vec<String> = urls.iter().map(|url| go::quote(url)).collect();
         format!("[{}]", quoted.join(" "))
@@ -111,7 +111,7 @@ fn equal(log: &Log, one: &[String], other: &[String]) -> Result<(), String> {
 }
 
 /// The URL with an address in the place of its name. The original tries for half a minute; we once.
-fn resolve(log: &Log, url: &str) -> Result<String, String> {
+fn resolve(log: Option<&Log>, url: &str) -> Result<String, String> {
     const CALLER: &str = "netutil/netutil.go";
     let Some((scheme @ ("http" | "https"), host)) = url.split_once("://") else {
         return Ok(url.to_owned());
@@ -126,7 +126,9 @@ fn resolve(log: &Log, url: &str) -> Result<String, String> {
             let address = address.to_string();
             let [first, second] = place;
             let fields = [first, second, ("resolved-addr", address.as_str().into())];
-            log.info(CALLER, "resolved URL Host", &fields);
+            if let Some(log) = log {
+                log.info(CALLER, "resolved URL Host", &fields);
+            }
             Ok(format!("{scheme}://{address}"))
         }
         Ok(None) | Err(_) => {
@@ -136,7 +138,9 @@ fn resolve(log: &Log, url: &str) -> Result<String, String> {
             );
             let [first, second] = place;
             let fields = [first, second, ("error", why.as_str().into())];
-            log.warn(CALLER, "failed to resolve URL Host", &fields);
+            if let Some(log) = log {
+                log.warn(CALLER, "failed to resolve URL Host", &fields);
+            }
             Err(format!("failed to resolve {} ({why})", go::quote(url)))
         }
     }

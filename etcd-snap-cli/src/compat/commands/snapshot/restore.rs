@@ -94,7 +94,9 @@ fn run(call: &Call) -> Result<()> {
         name,
     )?;
     let log = call.offline_log();
-    cluster::check_advertised(&log, &new, name, &advertised)?;
+    // 3.4 is silent about it.
+    let resolving = call.is_at_least(V3_5).then_some(&log);
+    cluster::check_advertised(resolving, &new, name, &advertised)?;
     let places = Places::of(call, path)?;
     log.info(CALLER, "restoring snapshot", &places.fields(call));
     let report = restore(path, &new, &places, call)
@@ -226,6 +228,7 @@ fn tell(log: &Log, call: &Call, new: &NewCluster, report: &RestoreReport, bump: 
 }
 
 fn why(call: &Call, path: &Path, error: &Error) -> String {
+    const DIGEST_BYTES: u64 = 32;
     let size = fs::metadata(path).map_or(0, |file| file.len());
     let lacks_digest = size % 512 != 32 && !call.flags.switch("skip-hash-check");
     let decimal = |name: &str| {
@@ -250,7 +253,8 @@ fn why(call: &Call, path: &Path, error: &Error) -> String {
             let system = failure::system(error);
             system.map_or_else(String::new, |system| go::path_error("open", path, system))
         }
-        ErrorKind::NotASnapshot if size == 0 => {
+        _ if path.is_dir() => format!("read {}: is a directory", path.display()),
+        ErrorKind::NotASnapshot if size < DIGEST_BYTES => {
             format!("seek {}: invalid argument", path.display())
         }
         // The original looks for the digest first.

@@ -75,7 +75,15 @@ fn run(call: &Call) -> Result<()> {
         .map(Textfile::new)
         .transpose()
         .map_err(|failed| failure::stopped(failed, ended::BAD_ARGUMENTS, failure::sentence))?;
-    let cluster = connection::cluster(&mut call)?;
+    let cluster = connection::cluster(&mut call).map_err(|refused| {
+        if connection::endpoints(&call).is_empty() {
+            return Ended::new(
+                ended::INTERRUPTED,
+                "snapshot must be requested to one selected node, not multiple []",
+            );
+        }
+        refused
+    })?;
     note_endpoints(&call);
     let interrupt = Interrupt::listen()
         .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?;

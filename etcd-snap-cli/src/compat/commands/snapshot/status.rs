@@ -75,11 +75,15 @@ fn why(call: &Call, path: &Path, error: &etcd_snap::Error) -> String {
     }
 }
 
-/// What bbolt says, which looks at the size first.
+/// What bbolt says, which looks at the size first, if there is enough to look for a meta in.
 fn not_a_database(call: &Call, path: &Path) -> String {
     const TWO_PAGES: u64 = 8192;
-    match fs::metadata(path).map_or(0, |file| file.len()) {
-        size if size >= TWO_PAGES => "invalid database".to_owned(),
+    const TWO_METAS: u64 = 2048;
+    if path.is_dir() && !call.is_at_least(Dialect::V3_6) {
+        return format!("open {}: is a directory", path.display());
+    }
+    match fs::metadata(path).map_or(0, |file| if file.is_file() { file.len() } else { 0 }) {
+        size if size >= TWO_PAGES || size <= TWO_METAS => "invalid database".to_owned(),
         size if call.is_at_least(Dialect::V3_6) => format!("file size too small {size}"),
         _ => "file size too small".to_owned(),
     }
