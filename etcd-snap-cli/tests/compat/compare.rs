@@ -73,16 +73,24 @@ pub(crate) fn compare(
         None => {}
     }
 
-    let (their_output, our_output) = (
-        normal::stdout(&theirs.stdout, writes),
-        normal::stdout(&ours.stdout, writes),
-    );
+    let output = |bytes: &[u8]| {
+        let text = normal::stdout(bytes, writes);
+        if line.any_order() {
+            sorted(&text)
+        } else {
+            text
+        }
+    };
+    let (their_output, our_output) = (output(&theirs.stdout), output(&ours.stdout));
     if their_output != our_output && !(has("stdout") && marked(true)) {
         found.push("standard output differs".to_owned());
     }
 
     let without = |text: &str, prefix: &str| -> (Vec<String>, bool) {
-        let all = normal::stderr(text, writes);
+        let mut all = normal::stderr(text, writes);
+        if line.any_order() {
+            all.sort();
+        }
         let count = all.len();
         let kept: Vec<String> = all
             .into_iter()
@@ -142,6 +150,12 @@ pub(crate) fn compare(
     found
 }
 
+fn sorted(text: &[u8]) -> Vec<u8> {
+    let mut lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    lines.sort_unstable();
+    lines.concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +166,7 @@ mod tests {
             mode: 0o600,
             size: 1,
             hash: None,
+            keys: None,
         };
         Outcome {
             stdout: stdout.as_bytes().to_owned(),
@@ -162,6 +177,14 @@ mod tests {
                 .map(|name| ((*name).to_owned(), left.clone()))
                 .collect(),
         }
+    }
+
+    fn without_keys(outcome: &Outcome) -> Outcome {
+        let mut outcome = outcome.clone();
+        for left in outcome.files.values_mut() {
+            left.keys = Some(1);
+        }
+        outcome
     }
 
     #[test]
@@ -181,6 +204,7 @@ mod tests {
             outcome("a\n", "Error: b\n", 2, &["s.db"]),
             outcome("a\n", "Error: b\n", 1, &[]),
             outcome("a\n", "Error: b\n", 1, &["s.db", "s.db.part"]),
+            without_keys(&right),
         ] {
             assert_ne!(
                 compare(line, line.versions[0], &none, &right, &wrong),

@@ -57,7 +57,7 @@ impl Differences {
         for mark in marks
             .filter(|mark| mark.versions.contains(&version))
             .map(|mark| &mark.name)
-            .filter(|name| *name != "writes")
+            .filter(|name| !matches!(name.as_str(), "writes" | "any-order"))
         {
             let difference = self
                 .0

@@ -3,10 +3,13 @@
 //! `VERSIONS STATE: [NAME=VALUE]... TOOL WORD... [=> MARK...]`
 //!
 //! * VERSIONS: `*`, `3.5`, `3.5-` (and newer), `-3.5` (and older), `3.5-3.6`.
-//! * STATE: what is there beside the files: `files` (nothing), `plain`, `tls`, `auth` (a server).
-//! * Words stand in single quotes where they have blanks or are empty. `{name}` is replaced: see `world.rs`.
+//! * STATE: what is there beside the files: `files` (nothing), `plain`, `tls`, `auth` (a server), `three` (members, the last of which is
+//!   down).
+//! * Words stand in single quotes where they have blanks or are empty. `{name}` is replaced: see `world.rs`. `< FILE` at the end is
+//!   standard input, which is empty else.
 //! * MARK: a difference of `differences.txt`, of some versions only with `@VERSIONS` behind it; or `writes`, where the command changes the
-//!   server, as logging in does, so that numbers are not compared.
+//!   server, as logging in does, so that numbers are not compared; or `any-order`, where lines come as members
+//!   answer, or as the original's threads run.
 
 use std::fs;
 use std::path::Path;
@@ -38,11 +41,36 @@ pub(crate) enum State {
     Plain,
     Tls,
     Auth,
+    Three,
 }
 
 impl Line {
     pub(crate) fn writes(&self) -> bool {
         self.marks.iter().any(|mark| mark.name == "writes")
+    }
+
+    pub(crate) fn saves(&self) -> bool {
+        self.words.iter().any(|word| word == "save")
+    }
+
+    pub(crate) fn any_order(&self) -> bool {
+        self.marks.iter().any(|mark| mark.name == "any-order")
+    }
+
+    /// What stands behind the tool, without the redirection.
+    pub(crate) fn arguments(&self) -> &[String] {
+        match self.words.as_slice() {
+            [_, arguments @ .., sign, _] if sign == "<" => arguments,
+            words => &words[1..],
+        }
+    }
+
+    /// The file that is read as standard input.
+    pub(crate) fn input(&self) -> Option<&str> {
+        match self.words.as_slice() {
+            [.., sign, file] if sign == "<" => Some(file),
+            _ => None,
+        }
     }
 
     fn parse(number: usize, text: &str) -> Result<Self> {
@@ -76,6 +104,7 @@ impl Line {
                 "plain" => State::Plain,
                 "tls" => State::Tls,
                 "auth" => State::Auth,
+                "three" => State::Three,
                 other => bail!("there is no state {other}"),
             },
             variables,
@@ -170,5 +199,8 @@ fn lines_are_read_as_a_shell_would() -> Result<()> {
         .collect();
     assert_eq!(marks, [("writes", 4), ("one", 2)]);
     assert!(Line::parse(1, "* files: rm -r x").is_err());
+    let line = Line::parse(1, "* plain: etcdctl put k < text.pem")?;
+    assert_eq!(line.arguments(), ["put", "k"]);
+    assert_eq!(line.input(), Some("text.pem"));
     Ok(())
 }

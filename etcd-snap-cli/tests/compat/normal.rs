@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// A line of standard error: a log line by its level, message and the names of its fields; others as they are.
+/// A line of standard error: a log line by its level, message and fields; others as they are.
 pub(crate) fn stderr(text: &str, writes: bool) -> Vec<String> {
     let mut lines = Vec::new();
     for line in text.lines() {
@@ -41,11 +41,17 @@ pub(crate) fn stdout(bytes: &[u8], writes: bool) -> Vec<u8> {
 /// zap's lines, as JSON or for the console.
 fn log_line(line: &str) -> Option<String> {
     let names = |fields: &serde_json::Map<String, Value>| -> Vec<String> {
+        // How long it took, where in memory, Go's words for it, a port of the client, and what a defragmentation came to.
+        const OWN: [&str; 5] = ["took", "target", "error", "attempt", "peer"];
+        let own = |name: &str| OWN.contains(&name) || name.starts_with("current-db-size");
         const PLACE: [&str; 6] = ["level", "ts", "caller", "msg", "stacktrace", "logger"];
         let mut names: Vec<String> = fields
-            .keys()
-            .filter(|name| !PLACE.contains(&name.as_str()))
-            .cloned()
+            .iter()
+            .filter(|(name, _)| !PLACE.contains(&name.as_str()))
+            .map(|(name, value)| match own(name) {
+                true => name.clone(),
+                false => format!("{name}={value}"),
+            })
             .collect();
         names.sort();
         names

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use etcd_snap::Snapshot;
+use etcd_snap::{HashKvOptions, Snapshot};
 use tempfile::TempDir;
 
 use crate::lines::{Line, State};
@@ -29,7 +29,7 @@ pub(crate) struct Outcome {
     pub(crate) files: BTreeMap<String, Left>,
 }
 
-/// A file or directory that was not there before.
+/// A file or directory that was not there before, or is another one now, or is gone.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Left {
     pub(crate) kind: &'static str,
@@ -37,6 +37,18 @@ pub(crate) struct Left {
     pub(crate) size: u64,
     /// Of a database: what `snapshot status` says.
     pub(crate) hash: Option<u32>,
+    /// Of a database: what `hashkv` says, which holds for other members too.
+    pub(crate) keys: Option<u32>,
+}
+
+impl Left {
+    const GONE: Self = Self {
+        kind: "gone",
+        mode: 0,
+        size: 0,
+        hash: None,
+        keys: None,
+    };
 }
 
 impl fmt::Display for Outcome {
@@ -86,6 +98,9 @@ fn run(
     world.fill(&work)?;
     if line.state != State::Files {
         world.start(line.state)?;
+        if line.saves() {
+            world.settle(line.state)?;
+        }
     }
     let before = list(&work)?;
     let fill = |text: &str| world.replace(text, line.state, &work);
@@ -94,14 +109,17 @@ fn run(
         .current_dir(&work)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
-        .stdin(Stdio::null())
+        .stdin(match line.input() {
+            Some(name) => fs::File::open(work.join(name))?.into(),
+            None => Stdio::null(),
+        })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .envs(more.iter().copied());
     for (name, value) in &line.variables {
         command.env(name, fill(value)?);
     }
-    for word in &line.words[1..] {
+    for word in line.arguments() {
         command.arg(fill(word)?);
     }
     let mut child = command
@@ -113,7 +131,10 @@ fn run(
     let stdout = stdout.join().unwrap_or_default();
     let stderr = stderr.join().unwrap_or_default();
     let mut files = list(&work)?;
+    let gone = before.keys().filter(|name| !files.contains_key(*name));
+    let gone: Vec<String> = gone.cloned().collect();
     files.retain(|name, left| before.get(name) != Some(left));
+    files.extend(gone.into_iter().map(|name| (name, Left::GONE)));
     let work = work.display().to_string();
     Ok(Outcome {
         stdout: match String::from_utf8(stdout) {
@@ -168,17 +189,21 @@ fn list(folder: &Path) -> Result<BTreeMap<String, Left>> {
                 "file"
             };
             let is_database = kind == "file" && (name.ends_with(".db") || name.ends_with("/db"));
-            let hash = || {
+            let hashes = || {
                 let snapshot = Snapshot::open(&path).ok()?;
-                Some(etcd_snap::status(&snapshot).ok()?.hash)
+                let status = etcd_snap::status(&snapshot).ok()?;
+                let keys = etcd_snap::hash_kv(&snapshot, &HashKvOptions::default()).ok()?;
+                Some((status.hash, keys.hash))
             };
+            let hashes = is_database.then(hashes).flatten();
             found.insert(
                 name,
                 Left {
                     kind,
                     mode: about.permissions().mode() & 0o7777,
                     size: if kind == "file" { about.len() } else { 0 },
-                    hash: is_database.then(hash).flatten(),
+                    hash: hashes.map(|(hash, _)| hash),
+                    keys: hashes.map(|(_, keys)| keys),
                 },
             );
         }

@@ -1,18 +1,20 @@
 //! The servers and files that the lines are about, the same for both tools.
 //!
-//! `{ep}` is the endpoint of the state's server; `{addr}` the same without a scheme; `{port}` its port; `{closed}` an endpoint where nothing
-//! listens; `{silent}` one that accepts and says nothing; `{ca}`, `{cert}`, `{key}` the client's files; `{otherca}`, `{otherkey}` those of
-//! somebody else; `{dir}` the working directory.
+//! `{ep}` is the endpoint of the state's server, `{eps}` those of all its members, `{ep2}` that of the second; `{addr}` the first without a
+//! scheme; `{port}` its port; `{closed}` an endpoint where nothing listens; `{silent}` one that accepts and says nothing; `{ca}`, `{cert}`,
+//! `{key}` the client's files; `{otherca}`, `{othercert}`, `{otherkey}` those of somebody else; `{dir}` the working directory;
+//! `{corpus:NAME}` a copy of a damaged file.
 
 use std::fs;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use etcd_snap::{MemberTarget, NewCluster, RestoreOptions, Snapshot};
 use etcd_snap_testdata::certificates::{Authority, Leaf};
 use etcd_snap_testdata::cluster::{Cluster, Security};
+use etcd_snap_testdata::corpus;
 use etcd_snap_testdata::etcd::{Binaries, Version};
 use etcd_snap_testdata::golden;
 use tempfile::TempDir;
@@ -79,9 +81,10 @@ impl World {
             return Ok(());
         }
         let builder = Cluster::builder(self.version);
-        let cluster = match state {
+        let mut cluster = match state {
             State::Tls => builder.security(Security::MutualTls),
             State::Auth => builder.security(Security::Plain).auth(true),
+            State::Three => builder.security(Security::Plain).members(3),
             _ => builder.security(Security::Plain),
         }
         .start()?;
@@ -106,7 +109,27 @@ impl World {
         if matches!(self.version, Version::V3_6 | Version::V3_7) {
             cluster.wait_for_storage_version()?;
         }
+        if state == State::Three {
+            cluster.agreed_hash_kv()?;
+            cluster.stop(2)?;
+            cluster.wait_until_healthy()?;
+        }
         self.servers.push((state, cluster));
+        Ok(())
+    }
+
+    /// Has everything written that waits for it, which is done for a snapshot: the next ones are all the same.
+    pub(crate) fn settle(&self, state: State) -> Result<()> {
+        let server = self.servers.iter().find(|(one, _)| *one == state);
+        let Some((_, cluster)) = server else {
+            return Ok(());
+        };
+        let file = self.folder.path().join("settled.db");
+        for (place, member) in cluster.members().iter().enumerate() {
+            if member.is_running() {
+                cluster.save_with_etcdctl(place, &file)?;
+            }
+        }
         Ok(())
     }
 
@@ -150,6 +173,11 @@ impl World {
             let tls = cluster.tls();
             for (name, value) in [
                 ("{ep}", endpoint.to_owned()),
+                ("{eps}", cluster.endpoints().join(",")),
+                (
+                    "{ep2}",
+                    cluster.endpoints().get(1).cloned().unwrap_or_default(),
+                ),
                 ("{addr}", address.to_string()),
                 ("{port}", address.port().to_string()),
                 ("{ca}", tls.authority.display().to_string()),
@@ -170,6 +198,12 @@ impl World {
             ("{dir}", work.display().to_string()),
         ] {
             text = text.replace(name, &value);
+        }
+        if let Some((before, rest)) = text.split_once("{corpus:") {
+            let (name, after) = rest.split_once('}').context("a brace is open")?;
+            let file = format!("{name}.db");
+            fs::copy(corpus::damaged_folder().join(&file), work.join(&file))?;
+            text = format!("{before}{file}{after}");
         }
         let left = ["{ep}", "{addr}", "{ca}", "{cert}", "{key}", "{port}"];
         if let Some(name) = left.iter().find(|name| text.contains(**name)) {
