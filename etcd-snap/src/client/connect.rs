@@ -25,9 +25,10 @@ use super::tls::Tls;
 use super::witness::{Beginning, Failure, Watched, Witness};
 use crate::{Error, ErrorKind, Result};
 
-/// Windows decide the speed as soon as there is latency; these carry 10 ms at the speed of a disk.
-const STREAM_WINDOW: u32 = 16 << 20;
-const CONNECTION_WINDOW: u32 = 32 << 20;
+/// Windows decide the speed as soon as there is latency; these carry 40 ms at the speed at which etcd sends. What arrives
+/// while our own disk is slow waits in them, so they count for the memory of a save.
+const STREAM_WINDOW: u32 = 8 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
 const FRAME_SIZE: u32 = 1 << 20;
 /// etcd's servers answer pings that come faster than every 5 seconds, or without a stream, by hanging up.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
