@@ -65,6 +65,11 @@ impl Failure {
         }
     }
 
+    /// What it is called in metrics, and the exit code.
+    pub(crate) fn kind_and_code(&self) -> (&'static str, u8) {
+        (exit::name(self.code()), self.code())
+    }
+
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Library { error, .. } => exit::code(error.kind()),

@@ -11,7 +11,6 @@ use etcd_snap::{Attest, EndpointPolicy, ErrorKind, SaveOptions, SaveReport, Targ
 
 use crate::arguments::Output;
 use crate::connection::{Connection, online};
-use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
@@ -163,8 +162,8 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let began = Instant::now();
     let saved = save(arguments, output);
     if let Some(textfile) = textfile {
-        let code = saved.as_ref().map_or_else(Failure::code, |_| exit::OK);
-        textfile.record(saved.as_ref(), code, began.elapsed());
+        let saved = saved.as_ref().map_err(Failure::kind_and_code);
+        textfile.record(saved, began.elapsed());
     }
     let report = saved?;
     if !is_aside(&arguments.file) {

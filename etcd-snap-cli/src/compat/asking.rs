@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::call::Call;
 use super::dialect::Dialect;
 use super::ended::{self, Ended, Result};
+use super::failure::LATE;
 use super::log::Log;
 use super::{connection, failure, go};
 
@@ -25,7 +26,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Until a question is asked again; doubled each time.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-const LATE: &str = "context deadline exceeded";
 
 /// A method, and whether a second call does no harm.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +62,7 @@ impl Method {
     }
 }
 
-const LOGIN: Method = Method::reading("/etcdserverpb.Auth/Authenticate");
+pub(super) const LOGIN: Method = Method::reading("/etcdserverpb.Auth/Authenticate");
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -325,29 +325,41 @@ impl<'a> Asking<'a> {
         self.line(method, attempt, &peer(client.endpoint()), cause);
     }
 
-    /// The line that the original's client writes for every question that was in vain.
     fn line(&self, method: Method, attempt: u32, peer: &str, cause: &str) {
-        if !method.logged {
-            return;
-        }
-        let first = self.endpoints.first().map_or("", |first| address(first));
+        let first = self.endpoints.first().map_or("", String::as_str);
         let dialect = self.call.dialect;
-        let (caller, target) = match dialect {
-            Dialect::V3_4 => ("clientv3/retry_interceptor.go", "endpoint://client"),
-            _ => ("v3/retry_interceptor.go", "etcd-endpoints://0xc0"),
-        };
-        let mut fields = vec![("target", Value::from(format!("{target}/{first}")))];
-        if dialect >= Dialect::V3_5 {
-            fields.push(("peer", peer.into()));
-        }
-        if dialect >= Dialect::V3_6 {
-            fields.push(("method", method.path.into()));
-        }
-        fields.push(("attempt", attempt.into()));
-        fields.push(("error", cause.into()));
-        self.log
-            .warn(caller, "retrying of unary invoker failed", &fields);
+        unary_failed(&self.log, dialect, first, method, attempt, peer, cause);
     }
+}
+
+/// The line that the original's client writes for every question that was in vain.
+pub(super) fn unary_failed(
+    log: &Log,
+    dialect: Dialect,
+    endpoint: &str,
+    method: Method,
+    attempt: u32,
+    peer: &str,
+    cause: &str,
+) {
+    if !method.logged {
+        return;
+    }
+    let (caller, target) = match dialect {
+        Dialect::V3_4 => ("clientv3/retry_interceptor.go", "endpoint://client"),
+        _ => ("v3/retry_interceptor.go", "etcd-endpoints://0xc0"),
+    };
+    let target = format!("{target}/{}", address(endpoint));
+    let mut fields = vec![("target", Value::from(target))];
+    if dialect >= Dialect::V3_5 {
+        fields.push(("peer", peer.into()));
+    }
+    if dialect >= Dialect::V3_6 {
+        fields.push(("method", method.path.into()));
+    }
+    fields.push(("attempt", attempt.into()));
+    fields.push(("error", cause.into()));
+    log.warn(caller, "retrying of unary invoker failed", &fields);
 }
 
 /// Runs what a command has to ask.
@@ -386,9 +398,11 @@ pub(super) async fn together<T>(work: impl Iterator<Item = impl Future<Output = 
     done.into_iter().flatten().collect()
 }
 
-const NO_PEER: &str = "Peer{Addr: <nil>, LocalAddr: <nil>, AuthInfo: <nil>}";
+/// Nobody was reached.
+pub(super) const NO_PEER: &str = "Peer{Addr: <nil>, LocalAddr: <nil>, AuthInfo: <nil>}";
 
-fn peer(endpoint: &str) -> String {
+/// Who was asked, in the original's form.
+pub(super) fn peer(endpoint: &str) -> String {
     let security = match endpoint.starts_with("https") {
         true => "tls",
         false => "insecure",

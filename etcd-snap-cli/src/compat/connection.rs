@@ -1,7 +1,6 @@
 //! From the global flags to a cluster (etcdctl's `clientConfigFromCmd`), and in its order of refusals.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,9 +41,7 @@ pub(super) fn cluster(call: &mut Call) -> Result<Cluster> {
     // Only now: an unknown form is refused behind the files.
     call.form()?;
     let tls = tls(call)?;
-    let endpoints = endpoints(call);
-    let endpoints = endpoints.iter().map(|endpoint| without_brackets(endpoint));
-    let mut cluster = Cluster::new(endpoints)
+    let mut cluster = Cluster::new(endpoints(call))
         .map_err(|error| failure::ended(&error, ended::BAD_ARGUMENTS))?
         .with_connect_timeout(dial_timeout(call));
     if let Some(tls) = tls {
@@ -96,19 +93,6 @@ fn discover(call: &mut Call) -> Result<()> {
 pub(super) fn endpoints(call: &Call) -> Vec<String> {
     let pieces = Cluster::split(call.flags.text("endpoints"));
     pieces.into_iter().map(ToOwned::to_owned).collect()
-}
-
-/// Guides write `https://[127.0.0.1]:2379`, and Go took it for long.
-fn without_brackets(endpoint: &str) -> String {
-    let (scheme, rest) = match endpoint.split_once("://") {
-        Some((scheme, rest)) => (format!("{scheme}://"), rest),
-        None => (String::new(), endpoint),
-    };
-    let parts = rest.strip_prefix('[').and_then(|it| it.split_once(']'));
-    match parts {
-        Some((host, port)) if host.parse::<Ipv4Addr>().is_ok() => format!("{scheme}{host}{port}"),
-        _ => endpoint.to_owned(),
-    }
 }
 
 /// The original waits for ever where it is 0.

@@ -6,6 +6,9 @@ use super::ended::{self, Ended};
 use super::go;
 use crate::failure::Failure;
 
+/// What Go says when the time is over.
+pub(super) const LATE: &str = "context deadline exceeded";
+
 /// What the library says, where the original has no words for it: its sentence and all that lies beneath.
 pub(super) fn sentence(error: &Error) -> String {
     let mut text = error.to_string();
@@ -71,7 +74,7 @@ pub(super) fn status(error: &Error) -> Option<String> {
 pub(super) fn stopped(failure: Failure, code: u8, word: impl FnOnce(&Error) -> String) -> Ended {
     match failure {
         Failure::Library { error, .. } => Ended::new(code, word(&error)),
-        Failure::Late { .. } => Ended::new(code, "context deadline exceeded"),
+        Failure::Late { .. } => Ended::new(code, LATE),
         // The original dies of the signal, which a shell reports with the same number.
         Failure::Stopped(signal) => Ended::new(signal.exit_code(), format!("stopped by {signal}")),
         Failure::Usage(sentence) => Ended::new(ended::BAD_ARGUMENTS, sentence),

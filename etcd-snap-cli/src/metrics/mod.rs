@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use etcd_snap::{AttestVerdict, ProofKind, SaveReport};
 
-use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::journal;
 use sheet::{Failed, Saved, Sheet};
@@ -37,8 +36,9 @@ impl Textfile {
         Ok(Self(path.to_owned()))
     }
 
-    /// What came of a save that began so long ago, and the code that the command ends with. The snapshot is what it is: a file that cannot be written is a warning.
-    pub(crate) fn record(&self, saved: Result<&SaveReport, &Failure>, code: u8, took: Duration) {
+    /// What came of a save that began so long ago: its report, or the kind of failure and the code that the command ends
+    /// with. The snapshot is what it is: a file that cannot be written is a warning.
+    pub(crate) fn record(&self, saved: Result<&SaveReport, (&str, u8)>, took: Duration) {
         let mut sheet = match self.read() {
             Ok(sheet) => sheet,
             Err(why) => {
@@ -51,12 +51,12 @@ impl Textfile {
         let timestamp = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         match saved {
             Ok(report) => sheet.saved = Some(success(report, timestamp, took)),
-            Err(failure) => {
+            Err((kind, exit_code)) => {
                 sheet.failures = sheet.failures.saturating_add(1);
                 sheet.failed = Some(Failed {
                     timestamp,
-                    kind: exit::name(failure.code()).to_owned(),
-                    exit_code: code,
+                    kind: kind.to_owned(),
+                    exit_code,
                 });
             }
         }

@@ -167,3 +167,24 @@ fn a_file_that_cannot_be_written_takes_nothing_from_the_snapshot() {
         .code(2)
         .complains("end in .prom");
 }
+
+#[test]
+fn the_drop_in_counts_what_never_reached_a_server_too() {
+    let room = Room::new();
+    let drop_in = |words: &str| {
+        let line = format!("etcdctl snapshot save new.db --metrics-textfile m.prom {words}");
+        room.run(&line)
+    };
+    drop_in("--cacert missing.pem").code(128);
+    let first = read(&room);
+    assert_eq!(first["etcd_snap_save_failures_total"], 1.0);
+    let info = "etcd_snap_save_last_failure_info{exit_code=\"128\",kind=\"usage\"}";
+    assert_eq!(first[info], 1.0);
+    drop_in("--endpoints 127.0.0.1:1 --command-timeout 1s").code(5);
+    let then = read(&room);
+    let info = "etcd_snap_save_last_failure_info{exit_code=\"5\",kind=\"connection\"}";
+    assert_eq!(then[info], 1.0);
+    let server = server().start().unwrap();
+    drop_in(&format!("--endpoints {}", server.endpoint())).code(0);
+    assert_eq!(read(&room)["etcd_snap_save_failures_total"], 2.0);
+}

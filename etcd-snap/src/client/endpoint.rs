@@ -105,7 +105,7 @@ impl Endpoint {
                 return refuse("opens a bracket and does not close it");
             };
             let Some(host) = address(host, in_url) else {
-                return refuse("has brackets around what is no IPv6 address");
+                return refuse("has brackets around what is no address");
             };
             match behind.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
@@ -207,13 +207,17 @@ impl Endpoint {
     }
 }
 
-/// What stands in brackets, if it is an IPv6 address, with or without a zone. URLs have to write the `%` before a zone as
+/// What stands in brackets, if it is an address: of IPv6, with or without a zone, or of IPv4. URLs have to write the `%` before a zone as
 /// `%25` (RFC 6874), and people write it either way.
 fn address(bracketed: &str, in_url: bool) -> Option<String> {
     let (address, zone) = match bracketed.split_once('%') {
         Some((address, zone)) => (address, Some(zone)),
         None => (bracketed, None),
     };
+    if zone.is_none() && address.parse::<std::net::Ipv4Addr>().is_ok() {
+        // Exam guides write `https://[127.0.0.1]:2379`, which Go took for long.
+        return Some(address.to_owned());
+    }
     address.parse::<std::net::Ipv6Addr>().ok()?;
     Some(match zone {
         None => address.to_owned(),
@@ -294,6 +298,12 @@ mod tests {
             ),
             ("[::1]:2379", "[::1]:2379", "::1", true),
             (
+                "https://[127.0.0.1]:2379",
+                "https://127.0.0.1:2379",
+                "127.0.0.1",
+                true,
+            ),
+            (
                 "http://[2001:db8::1]:4001",
                 "http://[2001:db8::1]:4001",
                 "2001:db8::1",
@@ -363,14 +373,14 @@ mod tests {
             ("ftp://a:21", "begins with ftp://"),
             ("unix://", "names no socket"),
             ("unixs:///run/", "names no socket"),
-            ("[fe80::1%]:2379", "no IPv6 address"),
-            ("[a%lo]:2379", "no IPv6 address"),
+            ("[fe80::1%]:2379", "no address"),
+            ("[a%lo]:2379", "no address"),
             ("http://a:2379/v3", "has a path"),
             ("http://u:p@a:2379", "carries a user"),
             ("a:2379,b:2379", "is a list"),
             ("::1", "in brackets"),
             ("[::1:2379", "does not close it"),
-            ("[abc]:2379", "no IPv6 address"),
+            ("[abc]:2379", "no address"),
             ("[::1]2379", "between the bracket and the port"),
             ("a:0", "no port"),
             ("a:65536", "no port"),

@@ -2,10 +2,11 @@
 
 use etcd_snap::Revision;
 use etcd_snap::api::messages::{AlarmType, RangeRequest};
+use etcd_snap::api::{Answer, Client};
 use tokio::time::Instant;
 
 use crate::compat::answers::{self, Health, Look};
-use crate::compat::asking::{self, Asking, Method};
+use crate::compat::asking::{self, Asking, Method, Refusal};
 use crate::compat::call::{Call, print, print_aside};
 use crate::compat::connection;
 use crate::compat::dialect::Dialect;
@@ -66,70 +67,72 @@ pub(super) async fn each(call: &Call, cluster: &etcd_snap::Cluster) -> Result<Ve
 }
 
 fn status(call: &Call) -> Result<()> {
-    let mut call = call.clone();
-    let cluster = connection::cluster(&mut call)?;
-    let look = Look::of(&call)?;
-    let (statuses, failure) = asking::run(async {
-        let mut statuses = Vec::new();
-        let mut failure = None;
-        for endpoint in each(&call, &cluster).await? {
-            let asking = Asking::new(&call, &cluster, vec![endpoint.clone()]);
-            let asked = asking
-                .ask(STATUS_METHOD, async |client| client.status().await)
-                .await;
-            match asked {
-                Ok(answer) => statuses.push((endpoint, answer.message)),
-                Err(refusal) if refusal.is_wrong_login() => return Err(refusal.ended()),
-                Err(refusal) => {
-                    print_aside(format!(
-                        "Failed to get the status of endpoint {endpoint} ({})",
-                        refusal.text
-                    ));
-                    failure = Some(refusal);
-                }
-            }
-        }
-        Ok((statuses, failure))
-    })??;
-    print(answers::statuses(look, &statuses)?)?;
-    match failure {
+    let asked = ask_each(call, STATUS_METHOD, "status", async |client| {
+        client.status().await
+    })?;
+    print(answers::statuses(Look::of(&asked.call)?, &asked.answers)?)?;
+    match asked.failure {
         None => Ok(()),
         Some(_) => Err(Ended::silent(ended::ERROR)),
     }
 }
 
 fn hashkv(call: &Call) -> Result<()> {
+    let revision = Some(Revision::new(call.flags.int("rev"))).filter(|rev| rev.get() != 0);
+    let asked = ask_each(call, HASH_METHOD, "hash", async |client| {
+        client.hash_kv(revision).await
+    })?;
+    print(answers::hashes(Look::of(&asked.call)?, &asked.answers)?)?;
+    match asked.failure {
+        None => Ok(()),
+        Some(refusal) => Err(Ended::error(refusal.text)),
+    }
+}
+
+/// What came of one question to each endpoint.
+struct Asked<T> {
+    /// With what variables have set.
+    call: Call,
+    answers: Vec<(String, T)>,
+    /// The last one.
+    failure: Option<Refusal>,
+}
+
+/// Asks all endpoints the same, one after the other. A failure is told at once, and the others are asked all the same.
+fn ask_each<T>(
+    call: &Call,
+    method: Method,
+    what: &str,
+    question: impl AsyncFn(&Client) -> etcd_snap::Result<Answer<T>>,
+) -> Result<Asked<T>> {
     let mut call = call.clone();
     let cluster = connection::cluster(&mut call)?;
-    let look = Look::of(&call)?;
-    let revision = Some(Revision::new(call.flags.int("rev"))).filter(|rev| rev.get() != 0);
-    let (hashes, failure) = asking::run(async {
-        let mut hashes = Vec::new();
+    // A form that is not there is refused before anybody is asked.
+    Look::of(&call)?;
+    let (answers, failure) = asking::run(async {
+        let mut answers = Vec::new();
         let mut failure = None;
         for endpoint in each(&call, &cluster).await? {
             let asking = Asking::new(&call, &cluster, vec![endpoint.clone()]);
-            let asked = asking
-                .ask(HASH_METHOD, async |client| client.hash_kv(revision).await)
-                .await;
-            match asked {
-                Ok(answer) => hashes.push((endpoint, answer.message)),
+            match asking.ask(method, &question).await {
+                Ok(answer) => answers.push((endpoint, answer.message)),
                 Err(refusal) if refusal.is_wrong_login() => return Err(refusal.ended()),
                 Err(refusal) => {
                     print_aside(format!(
-                        "Failed to get the hash of endpoint {endpoint} ({})",
+                        "Failed to get the {what} of endpoint {endpoint} ({})",
                         refusal.text
                     ));
                     failure = Some(refusal);
                 }
             }
         }
-        Ok((hashes, failure))
+        Ok((answers, failure))
     })??;
-    print(answers::hashes(look, &hashes)?)?;
-    match failure {
-        None => Ok(()),
-        Some(refusal) => Err(Ended::error(refusal.text)),
-    }
+    Ok(Asked {
+        call,
+        answers,
+        failure,
+    })
 }
 
 fn health(call: &Call) -> Result<()> {

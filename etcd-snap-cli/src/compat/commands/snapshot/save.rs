@@ -12,14 +12,17 @@ use etcd_snap::{
 };
 use serde_json::Value;
 
+use crate::compat::asking::{self, LOGIN, NO_PEER};
 use crate::compat::call::{Call, print, print_aside};
 use crate::compat::dialect::Dialect;
 use crate::compat::ended::{self, Ended, Result};
+use crate::compat::failure::LATE;
 use crate::compat::flags::Flag;
 use crate::compat::log::Log;
 use crate::compat::tree::Command;
 use crate::compat::{connection, failure, go};
 use crate::connection::online;
+use crate::exit;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
@@ -75,47 +78,34 @@ fn run(call: &Call) -> Result<()> {
         .map(Textfile::new)
         .transpose()
         .map_err(|failed| failure::stopped(failed, ended::BAD_ARGUMENTS, failure::sentence))?;
+    let started = Instant::now();
+    let record = |saved: Result<&SaveReport, (&str, u8)>| {
+        if let Some(metrics) = &metrics {
+            metrics.record(saved, started.elapsed());
+        }
+    };
     let cluster = connection::cluster(&mut call).map_err(|refused| {
-        if connection::endpoints(&call).is_empty() {
-            return Ended::new(
+        let refused = match connection::endpoints(&call).is_empty() {
+            true => Ended::new(
                 ended::INTERRUPTED,
                 "snapshot must be requested to one selected node, not multiple []",
-            );
-        }
+            ),
+            false => refused,
+        };
+        record(Err((exit::name(exit::USAGE), refused.code)));
         refused
     })?;
     note_endpoints(&call);
     let interrupt = Interrupt::listen()
         .map_err(|failed| failure::stopped(failed, ended::INTERRUPTED, failure::sentence))?;
     let lines = Arc::new(Lines::new(&call, &path, interrupt));
-    let started = Instant::now();
-    let saved = save(&call, &path, &cluster, policy, &lines);
-    if let Some(metrics) = metrics {
-        let code = match &saved {
-            Err(Failure::Stopped(signal)) => signal.exit_code(),
-            _ => ended::INTERRUPTED,
-        };
-        metrics.record(saved.as_ref(), code, started.elapsed());
-    }
-    let report = saved.map_err(|failed| {
-        if let Failure::Late { .. } = failed {
-            return lines.late(&call);
-        }
-        failure::stopped(failed, ended::INTERRUPTED, |error| match error.kind() {
-            // The original tries again until its time is over, and for ever without one; to log in it takes the time of
-            // dialling.
-            ErrorKind::Connection | ErrorKind::Stalled if !call.flags.text("user").is_empty() => {
-                lines.no_login(error);
-                "context deadline exceeded".to_owned()
-            }
-            ErrorKind::Connection | ErrorKind::Stalled if limit(&call).is_some() => {
-                lines.no_stream(error);
-                "context deadline exceeded".to_owned()
-            }
-            ErrorKind::Denied | ErrorKind::Server => lines.refused(error),
-            _ => why(&path, error),
-        })
+    let report = save(&call, &path, &cluster, policy, &lines).map_err(|failed| {
+        let (kind, _) = failed.kind_and_code();
+        let ended = lines.ended(&call, &path, failed);
+        record(Err((kind, ended.code)));
+        ended
     })?;
+    record(Ok(&report));
     lines.saved(&report, started);
     for other in &report.passed_over {
         print_aside(format!("not used: {}", other.message));
@@ -272,16 +262,15 @@ impl Lines {
         self.log.info(CALLER, "fetching snapshot", &fields);
     }
 
-    fn no_stream(&self, error: &Error) {
+    fn no_stream(&self, why: &str) {
         self.created();
-        let fields = [("error", failure::sentence(error).into())];
+        let fields = [("error", why.into())];
         let message = "streamer failed to create ClientStream";
         self.client.error(RETRY_CALLER, message, &fields);
     }
 
     /// The time of the command is over.
     fn late(&self, call: &Call) -> Ended {
-        const LATE: &str = "context deadline exceeded";
         let status = format!("rpc error: code = DeadlineExceeded desc = {LATE}");
         if self.began.load(Ordering::Relaxed) {
             let message = "failed to receive from snapshot stream; closing";
@@ -294,31 +283,39 @@ impl Lines {
             return Ended::new(ended::INTERRUPTED, text);
         }
         if call.flags.text("user").is_empty() {
-            self.created();
-            let fields = [("error", status.into())];
-            let message = "streamer failed to create ClientStream";
-            self.client.error(RETRY_CALLER, message, &fields);
+            self.no_stream(&status);
         } else {
-            self.unary_failed(status);
+            self.unary_failed(NO_PEER, &status);
         }
         Ended::new(ended::INTERRUPTED, LATE)
     }
 
-    fn no_login(&self, error: &Error) {
-        self.unary_failed(failure::sentence(error));
+    /// How the command ends, after the lines that the original logs then.
+    fn ended(&self, call: &Call, path: &Path, failed: Failure) -> Ended {
+        if let Failure::Late { .. } = failed {
+            return self.late(call);
+        }
+        failure::stopped(failed, ended::INTERRUPTED, |error| match error.kind() {
+            // The original tries again until its time is over, and for ever without one; to log in it takes the time of
+            // dialling.
+            ErrorKind::Connection | ErrorKind::Stalled if !call.flags.text("user").is_empty() => {
+                self.unary_failed(NO_PEER, &failure::sentence(error));
+                LATE.to_owned()
+            }
+            ErrorKind::Connection | ErrorKind::Stalled if limit(call).is_some() => {
+                self.no_stream(&failure::sentence(error));
+                LATE.to_owned()
+            }
+            ErrorKind::Denied | ErrorKind::Server => self.refused(error),
+            // What the original opens before the transfer, and what fails later, are different things.
+            _ if self.began.load(Ordering::Relaxed) => failure::sentence(error),
+            _ => why(path, error),
+        })
     }
 
-    fn unary_failed(&self, why: String) {
-        let mut fields = vec![("target", self.endpoint(None))];
-        if self.dialect >= Dialect::V3_5 {
-            fields.push(("peer", self.endpoint(None)));
-        }
-        if self.dialect >= Dialect::V3_6 {
-            fields.push(("method", "/etcdserverpb.Auth/Authenticate".into()));
-        }
-        fields.extend([("attempt", 0.into()), ("error", why.into())]);
-        let message = "retrying of unary invoker failed";
-        self.client.warn(RETRY_CALLER, message, &fields);
+    fn unary_failed(&self, peer: &str, why: &str) {
+        let first = self.endpoints.first().map_or("", String::as_str);
+        asking::unary_failed(&self.client, self.dialect, first, LOGIN, 0, peer, why);
     }
 
     /// What the server said instead: to the login, or on the stream.
@@ -328,7 +325,7 @@ impl Lines {
         };
         let whole = failure::status(error).unwrap_or_else(|| answer.clone());
         if answer.contains("authentication failed") {
-            self.unary_failed(whole);
+            self.unary_failed(&asking::peer(error.endpoint().unwrap_or_default()), &whole);
             return answer;
         }
         self.created();
