@@ -67,7 +67,7 @@ pub(super) async fn each(call: &Call, cluster: &etcd_snap::Cluster) -> Result<Ve
 }
 
 fn status(call: &Call) -> Result<()> {
-    let asked = ask_each(call, STATUS_METHOD, "status", async |client| {
+    let asked = ask_each(call, STATUS_METHOD, "status", &async |client: &Client| {
         client.status().await
     })?;
     print(answers::statuses(Look::of(&asked.call)?, &asked.answers)?)?;
@@ -79,7 +79,7 @@ fn status(call: &Call) -> Result<()> {
 
 fn hashkv(call: &Call) -> Result<()> {
     let revision = Some(Revision::new(call.flags.int("rev"))).filter(|rev| rev.get() != 0);
-    let asked = ask_each(call, HASH_METHOD, "hash", async |client| {
+    let asked = ask_each(call, HASH_METHOD, "hash", &async |client: &Client| {
         client.hash_kv(revision).await
     })?;
     print(answers::hashes(Look::of(&asked.call)?, &asked.answers)?)?;
@@ -103,7 +103,7 @@ fn ask_each<T>(
     call: &Call,
     method: Method,
     what: &str,
-    question: impl AsyncFn(&Client) -> etcd_snap::Result<Answer<T>>,
+    question: &impl AsyncFn(&Client) -> etcd_snap::Result<Answer<T>>,
 ) -> Result<Asked<T>> {
     let mut call = call.clone();
     let cluster = connection::cluster(&mut call)?;
@@ -114,7 +114,7 @@ fn ask_each<T>(
         let mut failure = None;
         for endpoint in each(&call, &cluster).await? {
             let asking = Asking::new(&call, &cluster, vec![endpoint.clone()]);
-            match asking.ask(method, &question).await {
+            match asking.ask(method, question).await {
                 Ok(answer) => answers.push((endpoint, answer.message)),
                 Err(refusal) if refusal.is_wrong_login() => return Err(refusal.ended()),
                 Err(refusal) => {
