@@ -21,16 +21,50 @@ fn main() -> etcd_snap::Result<()> {
 }
 "#;
 
+/// The packages as they would be published, in the order of their dependencies.
+const PACKAGES: [&str; 2] = ["etcd-snap", "etcd-snap-cli"];
+
 pub(super) fn check() -> Result<()> {
-    succeed(&mut cargo(&[
-        "package",
-        "--allow-dirty",
-        "-p",
-        "etcd-snap",
-        "-p",
-        "etcd-snap-cli",
-    ]))?;
+    packages_build()?;
     offline_program()
+}
+
+/// Unpacks the packages and builds the last with the others.
+///
+/// Cargo's own check of them unpacks into the registry in the user's home, once for each version: from then on it builds what
+/// was in the package when it was first made at this place.
+fn packages_build() -> Result<()> {
+    let mut package = cargo(&["package", "--allow-dirty", "--no-verify"]);
+    for name in PACKAGES {
+        package.args(["-p", name]);
+    }
+    succeed(&mut package)?;
+
+    let packages = etcd_snap_testdata::target_folder().join("package");
+    let folder = tempfile::tempdir()?;
+    let mut unpacked = Vec::new();
+    for name in PACKAGES {
+        let full_name = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
+        let archive = packages.join(format!("{full_name}.crate"));
+        let mut tar = Command::new("tar");
+        tar.arg("-xf").arg(&archive).arg("-C").arg(folder.path());
+        succeed(&mut tar)?;
+        unpacked.push((name, folder.path().join(full_name)));
+    }
+    let mut check = cargo(&["check"]);
+    for (name, path) in &unpacked {
+        check
+            .arg("--config")
+            .arg(format!("patch.crates-io.{name}.path={path:?}"));
+    }
+    if let Some((_, path)) = unpacked.last() {
+        check.current_dir(path);
+    }
+    check.env(
+        "CARGO_TARGET_DIR",
+        etcd_snap_testdata::target_folder().join("packaged"),
+    );
+    succeed(&mut check).context("the packages do not build by themselves")
 }
 
 fn offline_program() -> Result<()> {
