@@ -1,5 +1,7 @@
 //! Snapshot in, data directories out: everything is built aside, checked, synced, and then renamed.
 
+mod amend;
+mod bump;
 mod database;
 mod layout;
 mod options;
