@@ -6,6 +6,7 @@ mod database;
 mod layout;
 mod options;
 mod report;
+mod seen;
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use bump::{Bumped, decide_bump};
 pub use options::{Bump, MemberTarget, RestoreOptions};
 pub use report::{RestoreReport, RestoredMember};
+pub use seen::{Seen, SeenIn};
 
 use crate::io::{Disk, NewFile, Storage};
 use crate::observe::{Event, Phase, tell};
@@ -64,8 +67,14 @@ fn restore_with(
 
     options.check()?;
     let members = members(cluster, targets)?;
+    bump::require_all_members(cluster, targets, options)?;
     let layout = Layout::plan(&members)?;
     database::require_restorable(snapshot, options)?;
+    let bump = decide_bump(snapshot, targets, options)?;
+    let options = &match &bump {
+        Some(bump) => options.clone().with_decided_bump(bump.clone()),
+        None => options.clone(),
+    };
 
     let mut staging = layout.stage(storage)?;
     let mut finished: Option<database::Restored> = None;
@@ -90,6 +99,7 @@ fn restore_with(
         cluster,
         &layout,
         restored,
+        bump,
         crate::milliseconds(started),
     ))
 }

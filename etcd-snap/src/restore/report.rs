@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::bump::Bumped;
 use super::database::Restored;
 use super::layout::Layout;
 use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Revision, Snapshot};
@@ -33,6 +34,9 @@ pub struct RestoreReport {
     pub database_bytes: u64,
     /// What the new database holds; its revision is the bumped one.
     pub contents: Contents,
+    /// How far the revision was moved ahead; `None` where it was not.
+    #[serde(default)]
+    pub bump: Option<Bumped>,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -60,6 +64,7 @@ pub(super) fn report(
     cluster: &NewCluster,
     layout: &Layout<'_>,
     restored: Restored,
+    bump: Option<Bumped>,
     duration_ms: u64,
 ) -> RestoreReport {
     let members = layout
@@ -89,6 +94,7 @@ pub(super) fn report(
         members,
         database_bytes: restored.size_bytes,
         contents: restored.contents,
+        bump,
         duration_ms,
     }
 }
