@@ -67,6 +67,8 @@ mod fast_status;
 pub mod fuzzing;
 mod hash_kv;
 mod io;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod manifest;
 mod membership;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod migrate;
@@ -86,6 +88,7 @@ mod status;
 #[cfg(feature = "stream")]
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod stream;
+mod utc;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod verify;
 
@@ -107,13 +110,15 @@ pub use error::{Error, ErrorKind, Result};
 pub use fast_status::{FastStatus, fast_status};
 pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
+pub use manifest::Manifest;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
 pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{
-    Bump, Bumped, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, Seen, SeenIn,
-    decide_bump, restore,
+    Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, MemberTarget,
+    PlanFile, PlannedMember, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen,
+    SeenIn, SnapshotMember, compare_restored, decide_bump, restore, snapshot_members,
 };
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::SystemTime;
 
 use sha1::{Digest as _, Sha1};
 
 use super::{ClusterId, MemberId, PeerUrl, PeerUrls};
-use crate::{Error, Result};
+use crate::{Error, Result, utc};
 
 /// A cluster to be founded: who its members are, and under which ids.
 ///
@@ -75,6 +77,16 @@ impl NewCluster {
             .map(|(name, urls)| NewMember::new(name, PeerUrls::new(urls)?, token))
             .collect::<Result<_>>()?;
         Self::new(members, token)
+    }
+
+    /// A token that no cluster ever had: `etcd-cluster-` with the time and sixteen random digits.
+    ///
+    /// It has to be decided once for all members of a cluster.
+    #[must_use]
+    pub fn fresh_token() -> String {
+        let random = RandomState::new().hash_one(std::process::id());
+        let now = utc::compact(SystemTime::now());
+        format!("etcd-cluster-{now}-{random:016x}")
     }
 
     fn new(mut members: Vec<NewMember>, token: &str) -> Result<Self> {
@@ -262,6 +274,19 @@ mod tests {
         assert_eq!(cluster.id().get(), 14_841_639_068_965_178_418);
         let member = cluster.member("default").unwrap();
         assert_eq!(member.id().get(), 10_276_657_743_932_975_437);
+    }
+
+    #[test]
+    fn a_fresh_token_gives_ids_that_were_never_there() {
+        let tokens = [NewCluster::fresh_token(), NewCluster::fresh_token()];
+        assert_ne!(tokens[0], tokens[1]);
+        for token in &tokens {
+            assert_eq!(
+                token.len(),
+                "etcd-cluster-20261126T011944Z-0123456789abcdef".len()
+            );
+            assert!(token.starts_with("etcd-cluster-2"), "{token}");
+        }
     }
 
     #[test]

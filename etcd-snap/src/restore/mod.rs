@@ -2,9 +2,13 @@
 
 mod amend;
 mod bump;
+mod compare;
 mod database;
+mod identity;
 mod layout;
+mod old_members;
 mod options;
+mod plan;
 mod report;
 mod seen;
 
@@ -16,7 +20,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use bump::{Bumped, decide_bump};
+pub use compare::{CompareOptions, CompareReport, ComparedBy, ComparedMember, compare_restored};
+pub use old_members::{SnapshotMember, snapshot_members};
 pub use options::{Bump, MemberTarget, RestoreOptions};
+pub use plan::{PlanFile, PlannedMember, RestorePlan};
 pub use report::{RestoreReport, RestoredMember};
 pub use seen::{Seen, SeenIn};
 
@@ -76,6 +83,8 @@ fn restore_with(
         None => options.clone(),
     };
 
+    let notes = notes(snapshot, cluster, options);
+
     let mut staging = layout.stage(storage)?;
     let mut finished: Option<database::Restored> = None;
     for member in &layout.members {
@@ -100,6 +109,7 @@ fn restore_with(
         &layout,
         restored,
         bump,
+        notes,
         crate::milliseconds(started),
     ))
 }
@@ -124,6 +134,12 @@ fn members<'a>(
         members.push((member, target));
     }
     Ok(members)
+}
+
+/// What a person should know. Members that cannot be read are damage, which the restore finds itself.
+fn notes(snapshot: &Snapshot, cluster: &NewCluster, options: &RestoreOptions) -> Vec<String> {
+    let old = snapshot_members(snapshot).unwrap_or_default();
+    identity::doubts(cluster, &old, options.old_cluster)
 }
 
 /// WAL and `.snap`, written, synced and read back.

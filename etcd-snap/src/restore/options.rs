@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::bump::Bumped;
 use super::seen::Seen;
 use crate::observe::{Observer, Silent};
-use crate::{Error, PeerUrls, Result, Revision};
+use crate::{ClusterId, Error, PeerUrls, Result, Revision};
 
 /// How far the revision is moved ahead, so that clients which saw revisions newer than the snapshot are not misled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +33,7 @@ pub struct RestoreOptions {
     pub(super) mark_compacted: bool,
     pub(super) seen: Vec<Seen>,
     pub(super) decided: Option<Bumped>,
+    pub(super) old_cluster: Option<ClusterId>,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -44,6 +45,7 @@ impl Default for RestoreOptions {
             mark_compacted: false,
             seen: Vec::new(),
             decided: None,
+            old_cluster: None,
             observer: Arc::new(Silent),
         }
     }
@@ -87,6 +89,14 @@ impl RestoreOptions {
         self.bump = Bump::By(decided.by);
         self.mark_compacted = true;
         self.decided = Some(decided);
+        self
+    }
+
+    /// The cluster that the snapshot is from, as its [`Manifest`](crate::Manifest) says: a new cluster with the same id is
+    /// pointed out.
+    #[must_use]
+    pub fn with_old_cluster(mut self, id: ClusterId) -> Self {
+        self.old_cluster = Some(id);
         self
     }
 
