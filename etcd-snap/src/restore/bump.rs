@@ -68,13 +68,14 @@ pub(super) fn bumped(last: Revision, bump: Bump) -> Result<Option<Revision>> {
 /// written since, and at least a million. With nothing to look at, a billion. `None` where nothing is to be moved.
 ///
 /// # Errors
-/// `InvalidInput` where the revision would go beyond 2^62; `Damaged` or `DigestMismatch` where the snapshot is damaged where it
+/// `InvalidInput` where the revision would go beyond 2^62, or is bumped without being marked as compacted; `Damaged` or `DigestMismatch` where the snapshot is damaged where it
 /// has to be read.
 pub fn decide_bump(
     snapshot: &Snapshot,
     targets: &[MemberTarget],
     options: &RestoreOptions,
 ) -> Result<Option<Bumped>> {
+    options.check()?;
     if matches!(options.bump, Bump::None | Bump::By(0)) {
         return Ok(None);
     }
@@ -260,7 +261,10 @@ mod tests {
 
     #[test]
     fn a_given_bump_is_taken_and_one_that_would_overflow_is_refused() {
-        let by = |by| RestoreOptions::default().with_bump(Bump::By(by));
+        let by = |by| {
+            let bump = RestoreOptions::default().with_bump(Bump::By(by));
+            bump.with_mark_compacted(by > 0)
+        };
         let given = decided(&[], &by(7));
         assert_eq!((given.by, given.automatic), (7, false));
         assert_eq!(decide_bump(&snapshot(), &[], &by(0)).unwrap(), None);

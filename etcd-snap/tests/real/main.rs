@@ -17,6 +17,7 @@ mod live;
 mod migrate;
 mod pages;
 mod report;
+mod seen;
 mod streams;
 mod unreachable;
 
