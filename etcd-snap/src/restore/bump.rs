@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::seen::{self, Seen};
+use super::seen::{self, Seen, SeenIn};
 use super::{Bump, MemberTarget, RestoreOptions, findings};
 use crate::data_dir;
 use crate::verify::{Wants, look};
@@ -133,11 +133,7 @@ pub(super) fn require_all_members(
 impl Bumped {
     /// At all that may tell what clients have seen.
     fn look(&mut self, targets: &[MemberTarget], options: &RestoreOptions) {
-        let in_the_way = targets.iter().filter_map(|target| {
-            let own = data_dir::wal(target.data_dir());
-            seen_in(target.data_dir(), target.wal_dir().unwrap_or(&own))
-        });
-        for seen in options.seen.iter().cloned().map(Ok).chain(in_the_way) {
+        for seen in sights(targets, options) {
             match seen {
                 // Another cluster, or one that was set back: it has not seen what the snapshot's has.
                 Ok(seen) if seen.revision < self.from_revision => self.notes.push(format!(
@@ -145,6 +141,7 @@ impl Bumped {
                     self.from_revision
                 )),
                 Ok(seen) => {
+                    self.notes.extend(of_another_cluster(&seen, options));
                     self.notes.extend(seen.notes.iter().cloned());
                     self.seen.push(seen);
                 }
@@ -152,6 +149,54 @@ impl Bumped {
             }
         }
     }
+}
+
+/// A restored store may be behind what its clients have seen: what is known of that, as a sentence.
+pub(super) fn behind(
+    snapshot: &Snapshot,
+    bump: Option<&Bumped>,
+    targets: &[MemberTarget],
+    options: &RestoreOptions,
+) -> Option<String> {
+    let seen = sights(targets, options).filter_map(Result::ok);
+    let highest = seen.max_by_key(|seen| seen.revision)?;
+    let reached = match bump {
+        Some(bump) => bump.revision,
+        // What cannot be read is found by the restore itself.
+        None => current_revision(snapshot, options).ok()?,
+    };
+    (reached < highest.revision).then(|| {
+        format!(
+            "clients may have seen {highest}, and the restored store is at {reached}: their watches wait for what never comes; \
+             --bump-revision=auto goes beyond it"
+        )
+    })
+}
+
+fn sights(
+    targets: &[MemberTarget],
+    options: &RestoreOptions,
+) -> impl Iterator<Item = Result<Seen, String>> {
+    let in_the_way = targets.iter().filter_map(|target| {
+        let own = data_dir::wal(target.data_dir());
+        seen_in(target.data_dir(), target.wal_dir().unwrap_or(&own))
+    });
+    options.seen.iter().cloned().map(Ok).chain(in_the_way)
+}
+
+fn of_another_cluster(seen: &Seen, options: &RestoreOptions) -> Option<String> {
+    let SeenIn::Endpoint {
+        endpoint,
+        cluster_id,
+    } = &seen.from
+    else {
+        return None;
+    };
+    let snapshots = options.old_cluster.filter(|old| old != cluster_id)?;
+    Some(format!(
+        "{endpoint} belongs to the cluster {cluster_id}, and the snapshot is from {snapshots}: what clients have seen there counts all \
+         the same"
+    ))
 }
 
 /// What was seen in a data directory that is there. Damage in it does not stop a restore, which is perhaps why there is one.
@@ -307,6 +352,31 @@ mod tests {
         let found = decided(&targets, &told([]));
         assert_eq!(found.by, 1_000_000_000);
         assert!(found.notes[0].contains("cannot be told"), "{found:?}");
+    }
+
+    #[test]
+    fn what_stays_behind_what_was_seen_is_pointed_out() {
+        let plain = RestoreOptions::default();
+        let by = |by| {
+            plain
+                .clone()
+                .with_bump(Bump::By(by))
+                .with_mark_compacted(true)
+        };
+        for (options, seen, behind) in [
+            (plain.clone(), 216, true),
+            (plain.clone(), 215, false),
+            (by(84), 300, true),
+            (by(85), 300, false),
+            (plain.clone().with_bump(Bump::Automatic), 300, false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let options = options.with_seen(Seen::told(Revision::new(seen)));
+            let targets = ["m1", "m2"].map(|it| MemberTarget::new(it, folder.path().join(it)));
+            let report = restore(&snapshot(), &cluster(), &targets, &options).unwrap();
+            let pointed_out = report.notes.iter().any(|note| note.contains("never comes"));
+            assert_eq!(pointed_out, behind, "{:?}", report.notes);
+        }
     }
 
     #[test]

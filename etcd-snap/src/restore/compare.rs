@@ -20,18 +20,31 @@ use crate::{
 /// How to compare.
 #[derive(Clone)]
 pub struct CompareOptions {
+    wal_dirs: Vec<(PathBuf, PathBuf)>,
     observer: Arc<dyn Observer>,
 }
 
 impl Default for CompareOptions {
     fn default() -> Self {
         Self {
+            wal_dirs: Vec::new(),
             observer: Arc::new(Silent),
         }
     }
 }
 
 impl CompareOptions {
+    /// The WAL of this data directory has a directory of its own.
+    #[must_use]
+    pub fn with_wal_dir(
+        mut self,
+        data_dir: impl Into<PathBuf>,
+        wal_dir: impl Into<PathBuf>,
+    ) -> Self {
+        self.wal_dirs.push((data_dir.into(), wal_dir.into()));
+        self
+    }
+
     /// Who is told of progress, and may stop the work.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -42,7 +55,9 @@ impl CompareOptions {
 
 impl std::fmt::Debug for CompareOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompareOptions").finish_non_exhaustive()
+        f.debug_struct("CompareOptions")
+            .field("wal_dirs", &self.wal_dirs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -125,7 +140,7 @@ impl CompareReport {
 }
 
 /// Says whether data directories belong to the same restore: one cluster, every member once and in the list of all, and the same
-/// data. The WAL of each is looked for in `member/wal`.
+/// data. The WAL of each is looked for in `member/wal`, unless [`with_wal_dir`](CompareOptions::with_wal_dir) says where it is.
 ///
 /// Databases are the same byte by byte until a server has run; after that they have the same hash over their keys at the newest
 /// revision that all of them have. Nothing is changed. The databases are locked meanwhile.
@@ -147,7 +162,15 @@ pub fn compare_restored(
     tell(observer.as_ref(), &Event::Started(Phase::Lock))?;
     let found = data_dirs
         .iter()
-        .map(|data_dir| Found::read(data_dir.as_ref()))
+        .map(|data_dir| {
+            let data_dir = data_dir.as_ref();
+            let given = options.wal_dirs.iter().find(|(of, _)| of == data_dir);
+            let wal_dir = match given {
+                Some((_, wal_dir)) => wal_dir.clone(),
+                None => data_dir::wal(data_dir),
+            };
+            Found::read(data_dir, &wal_dir)
+        })
         .collect::<Result<Vec<_>>>()?;
     let (compared, fingerprints) = fingerprints(&found, observer)?;
 
@@ -195,10 +218,9 @@ struct Found {
 }
 
 impl Found {
-    fn read(data_dir: &Path) -> Result<Self> {
+    fn read(data_dir: &Path, wal_dir: &Path) -> Result<Self> {
         let held = HeldDatabase::take(&Disk, data_dir)?;
-        let wal_dir = data_dir::wal(data_dir);
-        let segments = data_dir::segments(&Disk, &wal_dir)?;
+        let segments = data_dir::segments(&Disk, wal_dir)?;
         let log = survey(&segments).map_err(|e| e.under(&wal_dir.display().to_string()))?;
         let status = fast_status(&held.snapshot)?;
         let members = snapshot_members(&held.snapshot)?;
@@ -474,7 +496,11 @@ mod tests {
         let held = HeldDatabase::take(&Disk, &members[1]).unwrap();
         assert_eq!(refused(&members), ErrorKind::Busy);
         drop(held);
-        std::fs::remove_dir_all(members[1].join("member/wal")).unwrap();
+        let (own, moved) = (members[1].join("member/wal"), root.path().join("wal"));
+        fs::rename(own, &moved).unwrap();
         assert_eq!(refused(&members), ErrorKind::NotFound);
+        let options = CompareOptions::default().with_wal_dir(&members[1], moved);
+        let report = compare_restored(&members, &options).unwrap();
+        assert!(report.belong_together, "{report:?}");
     }
 }

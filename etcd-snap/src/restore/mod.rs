@@ -83,7 +83,8 @@ fn restore_with(
         None => options.clone(),
     };
 
-    let notes = notes(snapshot, cluster, options);
+    let mut notes = notes(snapshot, cluster, options);
+    notes.extend(bump::behind(snapshot, bump.as_ref(), targets, options));
 
     let mut staging = layout.stage(storage)?;
     let mut finished: Option<database::Restored> = None;

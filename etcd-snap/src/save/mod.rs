@@ -323,8 +323,10 @@ fn conclude(
         arrival.at,
         crate::milliseconds(publishing),
     );
-    if options.manifest() {
-        report.write_manifest(&options.storage())?;
+    match report.write_manifest(options) {
+        Err(e) if options.manifest() => return Err(e),
+        Err(e) => tell(options.observer(), &Event::Note(e.chain())).unwrap_or_default(),
+        Ok(()) => {}
     }
     Ok(report)
 }

@@ -108,7 +108,8 @@ impl SaveOptions {
     /// [`Manifest`](crate::Manifest), which tells a restore where the snapshot is from. One that lies there is replaced. A pipe, a
     /// device or a writer has no place for one.
     ///
-    /// Where the manifest cannot be written, the save fails, and the sentence says that the snapshot is there.
+    /// Where the manifest cannot be written, the save fails, and the sentence says that the snapshot is there. One that lies there
+    /// is written anew without being asked for, as it would speak of another file; that this fails is a note.
     #[must_use]
     pub fn with_manifest(mut self, manifest: bool) -> Self {
         self.manifest = manifest;

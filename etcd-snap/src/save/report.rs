@@ -1,15 +1,14 @@
 //! What a save has to say.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Arrived;
+use super::{Arrived, SaveOptions};
 use crate::attest::AttestReport;
-use crate::io::{Replace, Storage, write_whole};
+use crate::io::{Replace, write_whole};
 use crate::path_text::text;
 use crate::stream::{Arrivals, PassedOver};
 use crate::verify::Contents;
@@ -100,12 +99,16 @@ impl Origin {
 }
 
 impl SaveReport {
-    /// Writes the report beside the snapshot.
-    pub(super) fn write_manifest(&self, storage: &Arc<dyn Storage>) -> Result<()> {
+    /// Writes the report beside the snapshot, where that is wanted, or where one lies that is of the snapshot before.
+    pub(super) fn write_manifest(&self, options: &SaveOptions) -> Result<()> {
         let Some(snapshot) = &self.path else {
             return Ok(());
         };
         let path = Manifest::path_for(snapshot);
+        if !options.manifest() && !path.is_file() {
+            return Ok(());
+        }
+        let storage = &options.storage();
         let written = text(self)
             .and_then(|text| write_whole(storage, &path, text.as_bytes(), Replace::Yes).map(drop));
         written.map_err(|e| {

@@ -1,10 +1,15 @@
 //! `etcd-snap restore --compare`: do data directories belong to the same restore?
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use comfy_table::Table;
-use etcd_snap::{CompareOptions, CompareReport, ComparedBy, ComparedMember, compare_restored};
+use etcd_snap::{
+    CompareOptions, CompareReport, ComparedBy, ComparedMember, RestoreReport, compare_restored,
+};
 
 use super::arguments::Arguments;
-use super::report::path;
+use super::report::{OF_SEVERAL, beside, path};
 use crate::arguments::Output;
 use crate::commands::watched;
 use crate::failure::Result;
@@ -13,10 +18,30 @@ use crate::render::{self, Render};
 pub(super) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let report = watched(output.quiet, |progress| {
         let options = CompareOptions::default().with_observer(progress);
+        let places = arguments.compare.iter();
+        let places = places.filter_map(|data_dir| Some((data_dir, wal_dir(data_dir)?)));
+        let options = places.fold(options, |options, (data_dir, wal_dir)| {
+            options.with_wal_dir(data_dir, wal_dir)
+        });
         compare_restored(&arguments.compare, &options)
     })?;
     render::print(&report, output.write_out)?;
     Ok(report.require_equal()?)
+}
+
+/// Where the WAL of a data directory is that has none inside, as the report says that lies beside it.
+fn wal_dir(data_dir: &Path) -> Option<PathBuf> {
+    if data_dir.join("member/wal").exists() {
+        return None;
+    }
+    let data_dir = data_dir.canonicalize().ok()?;
+    let together = data_dir.parent()?.join(OF_SEVERAL);
+    [beside(&data_dir), together].iter().find_map(|report| {
+        let report: RestoreReport = serde_json::from_slice(&fs::read(report).ok()?).ok()?;
+        let mut members = report.members.into_iter();
+        let member = members.find(|member| member.data_dir == data_dir)?;
+        Some(member.wal_dir)
+    })
 }
 
 impl Render for CompareReport {

@@ -11,6 +11,9 @@ use super::arguments::Arguments;
 use crate::journal;
 use crate::render::{self, Render, text};
 
+/// The report of several members, in the directory that they are in.
+pub(super) const OF_SEVERAL: &str = "restore-report.json";
+
 /// What has caches that may be ahead of the restored data.
 const RESTART: [&str; 5] = [
     "kube-apiserver, on every control plane node",
@@ -69,7 +72,7 @@ impl Report {
     /// Puts the library's report beside what was made. The members are there whether that works or not.
     pub(super) fn write_beside(&self, output_dir: Option<&Path>) {
         let paths: Vec<PathBuf> = match output_dir {
-            Some(output_dir) => vec![output_dir.join("restore-report.json")],
+            Some(output_dir) => vec![output_dir.join(OF_SEVERAL)],
             None => {
                 let members = self.restore.members.iter();
                 members.map(|member| beside(&member.data_dir)).collect()
@@ -88,7 +91,8 @@ impl Report {
     }
 }
 
-fn beside(data_dir: &Path) -> PathBuf {
+/// Where the report of one member lies.
+pub(super) fn beside(data_dir: &Path) -> PathBuf {
     let mut name = data_dir.as_os_str().to_owned();
     name.push(".restore-report.json");
     name.into()

@@ -53,6 +53,22 @@ fn the_verdict_is_a_report_and_an_exit_code() {
 }
 
 #[test]
+fn a_wal_with_a_directory_of_its_own_is_found_by_the_report() {
+    let room = Room::new();
+    for name in ["m1", "m2"] {
+        room.run(&format!(
+            "restore good.db {TWO} --name {name} --data-dir {name} --wal-dir {name}.wal"
+        ))
+        .code(0);
+    }
+    room.run("restore --compare m1 m2").code(0);
+    std::fs::remove_file(room.path().join("m2.restore-report.json")).unwrap();
+    room.run("restore --compare m1 m2")
+        .code(3)
+        .complains("m2/member/wal");
+}
+
+#[test]
 fn what_cannot_be_compared_has_its_code() {
     let room = room();
     for (arguments, code, words) in [
