@@ -10,7 +10,8 @@
 //! * [`hash_kv`] gives the hash by which members compare their keys, as a live one would answer it.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
-//! * [`restore`] makes the data directories of new members, whole or not at all.
+//! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
+//!   [`decide_bump`] how far the revision has to move, and [`compare_restored`] whether directories belong together.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
 //! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
 //!

@@ -8,7 +8,7 @@ mod request;
 
 use std::path::Path;
 
-use etcd_snap::{ErrorKind, Manifest, RestorePlan, Seen, Snapshot, decide_bump, restore};
+use etcd_snap::{Cluster, ErrorKind, Manifest, RestorePlan, Seen, Snapshot, decide_bump, restore};
 
 pub(crate) use arguments::Arguments;
 
@@ -17,6 +17,7 @@ use crate::commands::watched_with;
 use crate::connection::online;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
+use crate::journal;
 use crate::render;
 use crate::standard;
 use report::Report;
@@ -37,10 +38,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     if let Some(id) = manifest.as_ref().and_then(|manifest| manifest.cluster_id) {
         request.options = request.options.with_old_cluster(id);
     }
-    let living = match &arguments.endpoints {
-        Some(endpoints) if planned.is_none() => Some(arguments.connection.cluster(endpoints)?),
-        _ => None,
-    };
+    let living = living(arguments, planned.is_some())?;
 
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
@@ -103,6 +101,20 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     report.warn();
     report.write_beside(arguments.output_dir.as_deref());
     render::print(&report, output.write_out)
+}
+
+/// The cluster to ask what clients have seen. Flags that lead to one are often carried over from a save.
+fn living(arguments: &Arguments, is_planned: bool) -> Result<Option<Cluster>> {
+    let Some(endpoints) = arguments.living() else {
+        return Ok(None);
+    };
+    if is_planned || arguments.bump() != Some(arguments::Bump::Auto) {
+        journal::warning(
+            "a restore is offline: nobody is asked at the endpoints, but for --bump-revision=auto and --kubernetes without a plan",
+        );
+        return Ok(None);
+    }
+    arguments.connection.cluster(endpoints).map(Some)
 }
 
 /// The snapshot, which needs a name and is read back and forth.

@@ -222,19 +222,36 @@ impl NewMember {
         if let Some(url) = self.peer_urls.iter().find(|url| lacks(advertised, url)) {
             return Err(Error::invalid(format!(
                 "the initial cluster gives {name:?} the peer URL {url}, which is missing from the advertised peer URLs \
-                 ({advertised}): both lists must be the same"
+                 ({advertised}): both lists must be the same{}",
+                almost(url, advertised)
             ))
             .with_detail("url", url.as_str()));
         }
         if let Some(url) = advertised.iter().find(|url| lacks(&self.peer_urls, url)) {
             return Err(Error::invalid(format!(
                 "the advertised peer URL {url} is missing from what the initial cluster gives {name:?} ({}): both \
-                 lists must be the same",
-                self.peer_urls
+                 lists must be the same{}",
+                self.peer_urls,
+                almost(url, &self.peer_urls)
             ))
             .with_detail("url", url.as_str()));
         }
         Ok(())
+    }
+}
+
+/// In what a URL that looks the same in a list differs.
+fn almost(url: &PeerUrl, list: &PeerUrls) -> &'static str {
+    let place = |url: &PeerUrl| {
+        let text = url.as_str().to_ascii_lowercase();
+        text.split_once("://").map(|(_, place)| place.to_owned())
+    };
+    let Some(other) = list.iter().find(|other| place(other) == place(url)) else {
+        return "";
+    };
+    match url.as_str().eq_ignore_ascii_case(other.as_str()) {
+        true => ", in upper and lower case too",
+        false => ", with http:// or https:// too",
     }
 }
 
@@ -390,6 +407,30 @@ mod tests {
             sentence.contains("the advertised peer URL http://c:1 is missing"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn urls_that_almost_agree_are_told_apart() {
+        let cluster = NewCluster::parse("m=https://host:1", "t").unwrap();
+        for (urls, end) in [
+            (
+                "https://Host:1",
+                "must be the same, in upper and lower case too",
+            ),
+            (
+                "http://host:1",
+                "must be the same, with http:// or https:// too",
+            ),
+            ("https://other:1", "must be the same"),
+        ] {
+            let advertised = PeerUrls::parse(urls).unwrap();
+            let member = cluster.member("m").unwrap();
+            let sentence = member
+                .check_advertised(&advertised)
+                .unwrap_err()
+                .to_string();
+            assert!(sentence.ends_with(end), "{sentence}");
+        }
     }
 
     fn urls_of_members() -> impl Strategy<Value = Vec<(String, String)>> {

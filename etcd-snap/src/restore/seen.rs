@@ -1,6 +1,7 @@
 //! Which revisions clients may have seen, beyond those of the snapshot.
 
 use std::fmt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,9 @@ impl Seen {
     /// As [`of_data_dir`](Self::of_data_dir).
     pub fn of_member(data_dir: &Path, wal_dir: &Path) -> Result<Self> {
         let database = data_dir::database(data_dir);
-        let _held = match Disk.lock(&database) {
+        // A lock follows no symbolic link.
+        let real = fs::canonicalize(&database).unwrap_or_else(|_| database.clone());
+        let _held = match Disk.lock(&real) {
             Ok(Lock::Busy) => {
                 return Err(Error::new(
                     ErrorKind::Busy,

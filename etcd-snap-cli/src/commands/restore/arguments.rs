@@ -158,6 +158,14 @@ impl Arguments {
         }
     }
 
+    /// The members to look at, where some are named or to be found.
+    pub(super) fn living(&self) -> Option<&str> {
+        match &self.endpoints {
+            None if self.connection.finds_endpoints() => Some(""),
+            endpoints => endpoints.as_deref(),
+        }
+    }
+
     /// Whether several members are wanted.
     pub(super) fn several(&self) -> bool {
         self.all_members || !self.members.is_empty()

@@ -41,11 +41,6 @@ impl Request {
                 "--output-dir is for several members: say which with --all-members or --members, or use --data-dir",
             ));
         }
-        if arguments.endpoints.is_some() && arguments.bump() != Some(arguments::Bump::Auto) {
-            return Err(usage(
-                "--endpoints are looked at for --bump-revision=auto or --kubernetes only",
-            ));
-        }
         let mut again = Vec::new();
         let cluster = cluster(arguments, snapshot, planned, &mut again)?;
         let targets = targets(arguments, &cluster, planned)?;

@@ -109,7 +109,6 @@ fn revisions_that_cannot_be_are_refused_before_anything_is_made() {
             "write a number, or auto",
         ),
         ("--bump-revision soon", "write a number, or auto"),
-        ("--endpoints 127.0.0.1:1", "--endpoints are looked at for"),
         ("--bump-revision 5", "--mark-compacted"),
     ] {
         let said = room.run(&format!("restore good.db --mark-compacted {flags}"));
@@ -130,7 +129,13 @@ fn revisions_that_cannot_be_are_refused_before_anything_is_made() {
     room.run("restore good.db --data-dir x --bump-revision auto --endpoints http://a:1/x")
         .code(2)
         .complains("has a path");
+    room.run("restore good.db --data-dir x --kubernetes -d two..dots")
+        .code(2)
+        .complains("is no domain");
     assert_eq!(room.names(), before);
+    room.run("restore good.db --data-dir z --endpoints 127.0.0.1:1")
+        .code(0)
+        .complains("a restore is offline");
     // Variables that are about asking are nothing to one who asks nobody.
     said(
         room.command("restore good.db --data-dir y")
