@@ -68,8 +68,8 @@ pub(super) fn bumped(last: Revision, bump: Bump) -> Result<Option<Revision>> {
 /// written since, and at least a million. With nothing to look at, a billion. `None` where nothing is to be moved.
 ///
 /// # Errors
-/// `InvalidInput` where the revision would go beyond 2^62, or is bumped without being marked as compacted; `Damaged` or `DigestMismatch` where the snapshot is damaged where it
-/// has to be read.
+/// `InvalidInput` where the revision would go beyond 2^62, or is bumped without being marked as compacted; `Damaged` or
+/// `DigestMismatch` where the snapshot is damaged where it has to be read.
 pub fn decide_bump(
     snapshot: &Snapshot,
     targets: &[MemberTarget],
