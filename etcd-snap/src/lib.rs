@@ -111,7 +111,10 @@ pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUr
 pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
-pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
+pub use restore::{
+    Bump, MemberTarget, Owner, Replaced, RestoreOptions, RestoreReport, RestoredMember,
+    UndoOptions, UndoReport, restore, undo_restore,
+};
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
 #[cfg(feature = "client")]

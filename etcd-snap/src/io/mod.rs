@@ -1,5 +1,6 @@
 //! The one way to read and the one way to write.
 
+mod change;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod flush;
@@ -7,9 +8,10 @@ mod read_at;
 mod staging;
 mod storage;
 
+pub(crate) use change::{Change, Place, Plan, Step, write_file};
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
 pub(crate) use staging::{
-    Replace, StagedFile, StagedTree, directory_of, is_staged_name, remove_dead,
+    Replace, StagedFile, StagedTree, directory_of, is_staged_name, remove_dead, remove_dead_trees,
 };
-pub(crate) use storage::{Disk, Lock, NewFile, Storage};
+pub(crate) use storage::{Disk, Lock, NewFile, Ownership, Storage};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::owner::Owner;
 use crate::observe::{Observer, Silent};
 use crate::{Error, PeerUrls, Result, Revision};
 
@@ -26,6 +27,9 @@ pub struct RestoreOptions {
     pub(super) skip_hash_check: bool,
     pub(super) bump: Bump,
     pub(super) mark_compacted: bool,
+    pub(super) replace: bool,
+    pub(super) owner: Option<Owner>,
+    pub(super) dry_run: bool,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -35,6 +39,9 @@ impl Default for RestoreOptions {
             skip_hash_check: false,
             bump: Bump::None,
             mark_compacted: false,
+            replace: false,
+            owner: None,
+            dry_run: false,
             observer: Arc::new(Silent),
         }
     }
@@ -60,6 +67,30 @@ impl RestoreOptions {
     #[must_use]
     pub fn with_mark_compacted(mut self, mark: bool) -> Self {
         self.mark_compacted = mark;
+        self
+    }
+
+    /// Replaces the member that is in a data directory. The old `member/` is kept beside the new one, as `member.old-TIME`, and the old
+    /// segments of a WAL directory of its own as `NAME.old-TIME` beside it, or `wal.old-TIME` in it where it is a mount point.
+    /// [`undo_restore`](crate::undo_restore) puts them back.
+    #[must_use]
+    pub fn with_replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Whom everything that is made belongs to. Without one: whom that belongs to which is replaced, or the data directory, where
+    /// there is one and root is at work.
+    #[must_use]
+    pub fn with_owner(mut self, owner: Owner) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// Checks all that can be checked, the digest, the pages and the records of the snapshot included, and writes nothing.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
         self
     }
 
@@ -89,6 +120,9 @@ impl fmt::Debug for RestoreOptions {
             .field("skip_hash_check", &self.skip_hash_check)
             .field("bump", &self.bump)
             .field("mark_compacted", &self.mark_compacted)
+            .field("replace", &self.replace)
+            .field("owner", &self.owner)
+            .field("dry_run", &self.dry_run)
             .finish_non_exhaustive()
     }
 }
@@ -103,7 +137,7 @@ pub struct MemberTarget {
 }
 
 impl MemberTarget {
-    /// The member with this name, into a data directory that is absent or empty.
+    /// The member with this name, into a data directory that is absent or empty, or whose member is replaced.
     ///
     /// An absent one is made, with what is missing above it, mode 0700; an existing one stays as it is, its owner and what is
     /// mounted there too, and gets `member/` inside.
