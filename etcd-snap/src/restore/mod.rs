@@ -14,6 +14,8 @@ mod undo;
 mod unfinished;
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;
