@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::amend::amend;
+use super::squeezed::LeftOut;
 use super::{RestoreOptions, findings};
 use crate::io::{Flusher, NewFile};
 use crate::observe::{Observer, Phase};
@@ -15,12 +16,14 @@ use crate::{Digest, Error, ErrorKind, NewCluster, Result, Revision, Snapshot};
 /// A database that is finished and synced.
 #[derive(Debug)]
 pub(super) struct Restored {
-    file: Arc<dyn NewFile>,
+    pub(super) file: Arc<dyn NewFile>,
     pub(super) size_bytes: u64,
     /// The SHA-256 of the snapshot's database, where it was computed.
     pub(super) digest: Option<Digest>,
     pub(super) snapshot_revision: Revision,
     pub(super) contents: Contents,
+    /// Where it was written anew and not copied.
+    pub(super) left_out: Option<LeftOut>,
 }
 
 /// What can be said before anything is written: there is a digest, and the file is as long as its meta pages want it.
@@ -81,6 +84,7 @@ pub(super) fn build(
         digest,
         snapshot_revision,
         contents: looked.contents,
+        left_out: None,
     })
 }
 
@@ -140,8 +144,13 @@ fn copy(
         return Ok(None);
     };
     let found = Digest::new(hasher.finalize().into());
+    require_digest(snapshot, expected, found)?;
+    Ok(Some(found))
+}
+
+pub(super) fn require_digest(snapshot: &Snapshot, expected: Digest, found: Digest) -> Result<()> {
     if found == expected {
-        return Ok(Some(found));
+        return Ok(());
     }
     Err(Error::new(
         ErrorKind::DigestMismatch,

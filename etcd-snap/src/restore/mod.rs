@@ -3,9 +3,14 @@
 mod amend;
 mod bump;
 mod database;
+mod inventory;
 mod layout;
+mod leased;
+mod notes;
 mod options;
 mod report;
+mod squeezed;
+mod version;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +19,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use inventory::{Dropped, FoundAlarm, FoundAuth, FoundLeases, FoundMember, Inventory};
 pub use options::{Bump, MemberTarget, RestoreOptions};
 pub use report::{RestoreReport, RestoredMember};
 
@@ -66,17 +72,22 @@ fn restore_with(
     let members = members(cluster, targets)?;
     let layout = Layout::plan(&members)?;
     database::require_restorable(snapshot, options)?;
+    version::require_possible(snapshot, options)?;
 
     let mut staging = layout.stage(storage)?;
     let mut finished: Option<database::Restored> = None;
     for member in &layout.members {
         let (path, file) = staging.create_file(&member.database())?;
         finished = Some(match finished {
+            None if options.rewrites() => {
+                squeezed::build(snapshot, cluster, options, &file, &path)?
+            }
             None => database::build(snapshot, cluster, options, &file, &path)?,
             Some(first) => database::copy_of(first, &file, &path, observer)?,
         });
     }
     let restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
+    let (found, dropped) = Inventory::take(snapshot, &restored, options)?;
 
     tell(observer, &Event::Started(Phase::Write))?;
     for member in &layout.members {
@@ -90,6 +101,7 @@ fn restore_with(
         cluster,
         &layout,
         restored,
+        (found, dropped),
         crate::milliseconds(started),
     ))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::database::Restored;
+use super::inventory::{Dropped, Inventory};
 use super::layout::Layout;
 use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Revision, Snapshot};
 
@@ -33,6 +34,10 @@ pub struct RestoreReport {
     pub database_bytes: u64,
     /// What the new database holds; its revision is the bumped one.
     pub contents: Contents,
+    /// What else was in the snapshot, and what to know of it.
+    pub found: Inventory,
+    /// What of it is not in the new database.
+    pub dropped: Dropped,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -60,6 +65,7 @@ pub(super) fn report(
     cluster: &NewCluster,
     layout: &Layout<'_>,
     restored: Restored,
+    (found, dropped): (Inventory, Dropped),
     duration_ms: u64,
 ) -> RestoreReport {
     let members = layout
@@ -89,6 +95,8 @@ pub(super) fn report(
         members,
         database_bytes: restored.size_bytes,
         contents: restored.contents,
+        found,
+        dropped,
         duration_ms,
     }
 }
