@@ -5,7 +5,10 @@ mod bump;
 mod compare;
 mod database;
 mod identity;
+mod inventory;
 mod layout;
+mod leased;
+mod notes;
 mod old_members;
 mod options;
 mod owner;
@@ -14,9 +17,11 @@ mod replace;
 mod report;
 mod room;
 mod seen;
+mod squeezed;
 mod staging;
 mod undo;
 mod unfinished;
+mod version;
 
 #[cfg(test)]
 mod crashes;
@@ -29,6 +34,7 @@ use std::time::Instant;
 
 pub use bump::{Bumped, decide_bump};
 pub use compare::{CompareOptions, CompareReport, ComparedBy, ComparedMember, compare_restored};
+pub use inventory::{Dropped, FoundAlarm, FoundAuth, FoundLeases, FoundMember, Inventory};
 pub use old_members::{SnapshotMember, snapshot_members};
 pub use options::{Bump, MemberTarget, RestoreOptions};
 pub use owner::Owner;
@@ -43,7 +49,7 @@ use crate::raft::{snap, wal};
 use crate::verify::Findings;
 use crate::{Error, NewCluster, NewMember, Result, Snapshot};
 use layout::{Layout, Member, resolve};
-use report::Made;
+use report::{Made, Told};
 use staging::{Staging, lock_old};
 
 /// Builds the data directory of each target, a member of the new cluster, from the snapshot.
@@ -91,6 +97,7 @@ fn restore_with(
     let layout = Layout::plan(storage.as_ref(), &members, options)?;
     layout.require_source_apart(snapshot)?;
     database::require_restorable(snapshot, options)?;
+    version::require_possible(snapshot, options)?;
     let bump = decide_bump(snapshot, targets, options)?;
     let options = &match &bump {
         Some(bump) => options.clone().with_decided_bump(bump.clone()),
@@ -104,13 +111,13 @@ fn restore_with(
     if options.dry_run {
         let made = database::rehearse(snapshot, options)?;
         let duration_ms = crate::milliseconds(started);
+        let told = Told::of(snapshot, &made, bump, notes, options)?;
         return Ok(report::report(
             snapshot,
             cluster,
             &layout,
             made,
-            bump,
-            notes,
+            told,
             duration_ms,
         ));
     }
@@ -120,6 +127,9 @@ fn restore_with(
     for member in &layout.members {
         let (path, file) = staging.create_database(member)?;
         finished = Some(match finished {
+            None if options.rewrites() => {
+                squeezed::build(snapshot, cluster, options, &file, &path)?
+            }
             None => database::build(snapshot, cluster, options, &file, &path)?,
             Some(first) => database::copy_of(first, &file, &path, observer)?,
         });
@@ -134,14 +144,14 @@ fn restore_with(
     notes.extend(staging.publish()?);
 
     let made = Made::from(&restored);
+    let told = Told::of(snapshot, &made, bump, notes, options)?;
     let duration_ms = crate::milliseconds(started);
     Ok(report::report(
         snapshot,
         cluster,
         &layout,
         made,
-        bump,
-        notes,
+        told,
         duration_ms,
     ))
 }

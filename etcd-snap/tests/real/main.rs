@@ -2,6 +2,7 @@
 
 mod access;
 mod alone;
+mod amends;
 mod api;
 mod attest;
 mod boots;

@@ -108,6 +108,12 @@ impl Model {
             .sum()
     }
 
+    /// Records of one bucket.
+    #[must_use]
+    pub fn records(&self, bucket: &str) -> usize {
+        self.buckets.get(bucket.as_bytes()).map_or(0, BTreeMap::len)
+    }
+
     /// User keys that are not deleted: the "total keys" since etcd 3.6.
     #[must_use]
     pub fn live_keys(&self) -> u64 {
