@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::staging::is_old;
+use super::staging::{abandon, is_old};
 use super::{Lock, NewFile, Replace, StagedFile, Storage, directory_of};
 use crate::{Error, ErrorKind, Result};
 
@@ -106,6 +106,9 @@ pub(crate) struct Plan {
     pub(crate) litter: Vec<Place>,
     /// What stands in for a database meanwhile.
     pub(crate) barrier: String,
+    /// Whether the change takes back another.
+    #[serde(default)]
+    pub(crate) undoes: bool,
 }
 
 impl Plan {
@@ -123,6 +126,7 @@ impl Plan {
             staged: Vec::new(),
             litter: Vec::new(),
             barrier: String::new(),
+            undoes: false,
         }
     }
 
@@ -245,6 +249,11 @@ impl Change {
         }))
     }
 
+    /// Whether it takes back another.
+    pub(crate) fn undoes(&self) -> bool {
+        self.plan.undoes
+    }
+
     /// Whether the step that decides was done.
     pub(crate) fn is_decided(&self) -> Result<bool> {
         self.is_done(&self.plan.commit)
@@ -275,17 +284,23 @@ impl Change {
         let steps: Vec<_> = self.plan.steps().take(begun).collect();
         match self.undo_all(&steps) {
             Ok(()) => error,
-            Err(e) => error.under(&format!(
-                "what was begun could not be taken back ({e}), and no etcd should be started before it is: nothing is lost, {} \
-                 says what is where; run the same command again, or `etcd-snap restore --undo DIR`",
-                self.journal.display()
-            )),
+            Err(e) => Error::new(
+                e.kind(),
+                format!(
+                    "{error}, and what was begun could not be taken back ({e}): nothing is lost, {} says what is where; before any etcd \
+                     is started, run the same command again, or `etcd-snap restore --undo DIR`",
+                    self.journal.display()
+                ),
+            )
+            .with_path(&self.journal)
+            .with_source(error),
         }
     }
 
     /// Finishes what a run began that has died.
     pub(crate) fn finish(&self) -> Result<()> {
-        for step in self.plan.steps() {
+        // What comes before the step that decides was done and synced before it.
+        for step in &self.plan.after {
             if !self.is_done(step)? {
                 self.perform(step)?;
             }
@@ -303,15 +318,21 @@ impl Change {
         for step in steps.iter().rev() {
             self.undo(step)?;
         }
+        let mut trees = Vec::new();
         for Place(staged) in &self.plan.staged {
-            let removed = match kind(staged)? {
-                Kind::Absent => Ok(()),
-                Kind::Directory => self.storage.remove_tree(staged),
-                Kind::Other => self.storage.remove_file(staged),
-            };
-            removed.map_err(|e| Error::io("remove", staged, e))?;
+            match kind(staged)? {
+                Kind::Absent => {}
+                Kind::Directory => trees.push(abandon(&self.storage, staged)?),
+                Kind::Other => {
+                    let removed = self.storage.remove_file(staged);
+                    removed.map_err(|e| Error::io("remove", staged, e))?;
+                }
+            }
         }
-        self.remove_journal()
+        // A tree that is half removed tells nothing any more, so the journal goes first.
+        self.remove_journal()?;
+        drop(trees);
+        Ok(())
     }
 
     fn remove_journal(&self) -> Result<()> {
@@ -324,9 +345,19 @@ impl Change {
         // A journal that a power failure brings back is followed once more, and finds all done.
         let _ = self.storage.sync_dir(directory_of(&self.journal));
         for Place(path) in &self.plan.litter {
-            let _ = self.storage.remove_file(path);
+            self.remove_litter(path);
         }
         Ok(())
+    }
+
+    /// It is in nobody's way; but a signal may come between, and so this asks twice.
+    fn remove_litter(&self, path: &Path) {
+        let remove = || match kind(path) {
+            Ok(Kind::Directory) => self.storage.remove_dir(path),
+            Ok(Kind::Other) => self.storage.remove_file(path),
+            Ok(Kind::Absent) | Err(_) => Ok(()),
+        };
+        let _ = remove().or_else(|_| remove());
     }
 
     /// Brings the names beside a file to the disk.
@@ -527,7 +558,7 @@ impl Change {
                 Err(self.confused("nothing tells which is which", &one.0, &other.0))
             }
             Step::Cover { barrier, .. } => Ok(!exists(&barrier.0)?),
-            Step::Uncover { from, .. } => Ok(!exists(&from.0)?),
+            Step::Uncover { from, to, .. } => Ok(!exists(&from.0)? && exists(&to.0)?),
         }
     }
 

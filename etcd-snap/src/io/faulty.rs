@@ -28,6 +28,7 @@ pub(crate) struct FaultyDisk {
     has_locks: bool,
     has_exchange: bool,
     has_hard_links: bool,
+    is_sparse: bool,
     mount_point: Option<OsString>,
     free: Option<u64>,
     error: Errno,
@@ -42,6 +43,7 @@ impl FaultyDisk {
             has_locks: true,
             has_exchange: true,
             has_hard_links: true,
+            is_sparse: false,
             mount_point: None,
             free: None,
             error: Errno::NOSPC,
@@ -63,6 +65,12 @@ impl FaultyDisk {
     /// As exFAT and some FUSE filesystems are.
     pub(crate) fn without_hard_links(mut self) -> Self {
         self.has_hard_links = false;
+        self
+    }
+
+    /// That allocates nothing ahead, as some network filesystems do.
+    pub(crate) fn with_sparse_files(mut self) -> Self {
+        self.is_sparse = true;
         self
     }
 
@@ -241,6 +249,9 @@ impl NewFile for FaultyFile {
 
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
         self.disk.step()?;
+        if self.disk.is_sparse && size_bytes > self.file.size()? {
+            return self.file.write_at(&[0], size_bytes - 1);
+        }
         self.file.reserve(size_bytes)
     }
 

@@ -138,6 +138,14 @@ impl StagedFile {
         &self.staged
     }
 
+    /// Brings its name to the disk.
+    pub(crate) fn sync_name(&self) -> Result<()> {
+        let directory = directory_of(&self.staged);
+        self.storage
+            .sync_dir(directory)
+            .map_err(|e| Error::io("sync the directory", directory, e))
+    }
+
     /// The file is in the care of a journal from now on: dropping this removes nothing.
     pub(crate) fn hand_over(&mut self) {
         self.published = true;
@@ -280,6 +288,14 @@ impl StagedTree {
             .map_err(|e| Error::io("give a file the name", &to, e))
     }
 
+    /// Brings its own name to the disk.
+    pub(crate) fn sync_name(&self) -> Result<()> {
+        let directory = directory_of(&self.staged);
+        self.storage
+            .sync_dir(directory)
+            .map_err(|e| Error::io("sync the directory", directory, e))
+    }
+
     /// Brings all names in the tree to the disk. The files in it sync themselves.
     pub(crate) fn sync_dirs(&self) -> Result<()> {
         for directory in self.directories.iter().rev() {
@@ -328,6 +344,46 @@ impl Drop for StagedTree {
             if is_gone {
                 let _ = self.unlock();
             }
+        }
+    }
+}
+
+/// A staged tree that nobody needs any more: removed when the result is dropped, or by the next run, which finds its lock file.
+pub(super) fn abandon(storage: &Arc<dyn Storage>, staged: &Path) -> Result<StagedTree> {
+    let lock = staged.with_extension(LOCK_SUFFIX);
+    let file = match storage.create_file(&lock) {
+        Ok(file) => Some((lock, file)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => None,
+        Err(e) => return Err(Error::io("create the lock file", &lock, e)),
+    };
+    Ok(StagedTree {
+        storage: Arc::clone(storage),
+        staged: staged.to_owned(),
+        target: PathBuf::new(),
+        ownership: Ownership::default(),
+        lock: file,
+        directories: Vec::new(),
+        published: false,
+    })
+}
+
+/// The name of a directory beside `path` that nothing has and that counts as staged.
+pub(crate) fn fresh_directory_name(path: &Path) -> Result<PathBuf> {
+    let free = |name: &Path| match std::fs::symlink_metadata(name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+    };
+    let named = with_fresh_name(path, FILE_SUFFIX, free);
+    Ok(named.map_err(|e| Error::io("look beside", path, e))?.0)
+}
+
+/// Removes empty directories that got such a name and are left over.
+pub(crate) fn remove_dead_directories(storage: &dyn Storage, path: &Path) {
+    for name in storage.list(directory_of(path)).unwrap_or_default() {
+        if staged_stem(&name, FILE_SUFFIX) == Some(stem_of(path)) {
+            // Fails for everything else.
+            let _ = storage.remove_dir(&path.with_file_name(name));
         }
     }
 }

@@ -19,6 +19,8 @@ mod undo;
 mod unfinished;
 
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;

@@ -7,11 +7,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::layout::{Layout, Member, Wal};
 use crate::data_dir::barrier;
-use crate::io::{Place, Plan, StagedFile, StagedTree, Step, Storage, is_staged_name};
+use crate::io::{
+    Place, Plan, StagedFile, StagedTree, Step, fresh_directory_name, is_staged_name,
+};
 use crate::{Error, Result};
 
 /// In the new one of two directories that are exchanged.
@@ -60,7 +61,6 @@ pub(super) fn by_exchange(new: &Path, directory: &Path, kept: &Path) -> Plan {
 
 /// The steps for everything that was staged. What is still to be made in the staged trees is made.
 pub(super) fn by_steps(
-    storage: &Arc<dyn Storage>,
     layout: &Layout<'_>,
     trees: &mut [StagedTree],
     segments: &mut [StagedFile],
@@ -110,7 +110,7 @@ pub(super) fn by_steps(
         steps.then.push(rename(segment.staged(), segment.target()));
     }
     let barrier = layout.members.first().map(text).unwrap_or_default();
-    steps.plan(storage, &layout.journal, barrier)
+    steps.plan(&layout.journal, barrier)
 }
 
 impl Steps {
@@ -195,24 +195,19 @@ impl Steps {
         self.then.push(rename(from, to));
     }
 
-    /// The step that decides brings back the database of the only member; where there are more of them, it gives a file its name.
-    pub(super) fn plan(
-        mut self,
-        storage: &Arc<dyn Storage>,
-        journal: &Path,
-        barrier: String,
-    ) -> Result<Plan> {
+    /// The step that decides brings back the database of the only member; where there are more of them, it makes an empty directory
+    /// beside the journal.
+    pub(super) fn plan(mut self, journal: &Path, barrier: String) -> Result<Plan> {
         self.first.append(&mut self.then);
         let commit = match (self.uncover.pop(), self.uncover.is_empty()) {
             (Some(only), true) => only,
             (last, _) => {
                 self.uncover.extend(last);
-                let decided = journal.with_extension("decided");
-                let mut marker = StagedFile::create(Arc::clone(storage), &decided)?;
-                marker.hand_over();
-                self.staged.push(marker.staged().to_owned());
+                let decided = fresh_directory_name(journal)?;
                 self.litter.push(decided.clone());
-                rename(marker.staged(), decided)
+                Step::MakeDir {
+                    path: place(decided),
+                }
             }
         };
         self.uncover.append(&mut self.tidy);

@@ -8,7 +8,10 @@ use super::RestoreOptions;
 use super::layout::{Layout, Member, Wal};
 use super::replace::{self, MARKER};
 use crate::data_dir::{lock_database, users_of};
-use crate::io::{Change, NewFile, StagedFile, StagedTree, Storage, remove_dead, remove_dead_trees};
+use crate::io::{
+    Change, NewFile, StagedFile, StagedTree, Storage, remove_dead, remove_dead_directories,
+    remove_dead_trees,
+};
 use crate::observe::{Event, tell};
 use crate::raft::wal;
 use crate::{Error, ErrorKind, Result};
@@ -48,6 +51,9 @@ impl<'l, 'a> Staging<'l, 'a> {
         options: &RestoreOptions,
     ) -> Result<Self> {
         let mut removed = remove_dead(storage.as_ref(), &layout.journal);
+        if !layout.journal.exists() {
+            remove_dead_directories(storage.as_ref(), &layout.journal);
+        }
         for tree in &layout.trees {
             removed.extend(remove_dead_trees(storage.as_ref(), &tree.target));
         }
@@ -173,10 +179,14 @@ impl<'l, 'a> Staging<'l, 'a> {
                 tree.write_file(Path::new(MARKER), b"")?;
                 replace::by_exchange(tree.staged(), &directory, &kept)
             }
-            None => replace::by_steps(&self.storage, layout, &mut self.trees, &mut self.segments)?,
+            None => replace::by_steps(layout, &mut self.trees, &mut self.segments)?,
         };
         for tree in &self.trees {
             tree.sync_dirs()?;
+            tree.sync_name()?;
+        }
+        for segment in &self.segments {
+            segment.sync_name()?;
         }
         let change = Change::begin(&self.storage, &layout.journal, plan)?;
         for tree in &mut self.trees {

@@ -117,7 +117,8 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
     let settled = settle(storage, &data_dir)?;
     if let Some((ended, note)) = settled {
         report.notes.push(note);
-        if ended == Ended::TakenBack {
+        // Both leave the old member where it belongs.
+        if matches!(ended, Ended::RestoreTakenBack | Ended::UndoFinished) {
             report.duration_ms = crate::milliseconds(started);
             return Ok(report);
         }
@@ -252,7 +253,9 @@ fn exchange(
 ) -> Result<bool> {
     let mut plan = by_exchange(old, directory, aside);
     let marker = old.join(MARKER);
-    plan.staged = vec![Place(marker.clone())];
+    plan.staged.clear();
+    plan.litter.push(Place(marker.clone()));
+    plan.undoes = true;
     // A run that was killed may have left it.
     if std::fs::symlink_metadata(&marker).is_err() {
         write_file(storage.as_ref(), &marker, b"")?;
@@ -279,6 +282,11 @@ fn by_steps(
     text: String,
     now: &str,
 ) -> Result<Option<PathBuf>> {
+    let marker = old.join(MARKER);
+    if std::fs::symlink_metadata(&marker).is_ok() {
+        let removed = storage.remove_file(&marker);
+        removed.map_err(|e| Error::io("remove", &marker, e))?;
+    }
     let mut steps = Steps::default();
     let staged = old.join("snap").join(BARRIER);
     steps.staged.push(staged.clone());
@@ -303,7 +311,8 @@ fn by_steps(
             Some(aside)
         }
     };
-    let plan = steps.plan(storage, journal, text.clone())?;
+    let mut plan = steps.plan(journal, text.clone())?;
+    plan.undoes = true;
     let change = Change::begin(storage, journal, plan)?;
     if let Err(e) = write_file(storage.as_ref(), &staged, text.as_bytes())
         .and_then(|()| change.sync_beside(&staged))

@@ -14,8 +14,10 @@ const NAME: &str = ".etcd-snap-restore.json";
 /// How a change that was begun has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    Finished,
-    TakenBack,
+    RestoreFinished,
+    RestoreTakenBack,
+    UndoFinished,
+    UndoTakenBack,
 }
 
 /// Where the journal of a change to this data directory goes: into it, or beside what is absent.
@@ -55,17 +57,28 @@ pub(super) fn settle(
         };
         let said = |what: &str| {
             format!(
-                "a restore to {} that was stopped was {what} ({})",
+                "a {} of {} that was stopped was {what} ({})",
+                if change.undoes() { "restore --undo" } else { "restore" },
                 data_dir.display(),
                 journal.display()
             )
         };
         if change.is_decided()? {
             change.finish()?;
-            return Ok(Some((Ended::Finished, said("finished"))));
+            let ended = if change.undoes() {
+                Ended::UndoFinished
+            } else {
+                Ended::RestoreFinished
+            };
+            return Ok(Some((ended, said("finished"))));
         }
         change.take_back()?;
-        return Ok(Some((Ended::TakenBack, said("taken back"))));
+        let ended = if change.undoes() {
+            Ended::UndoTakenBack
+        } else {
+            Ended::RestoreTakenBack
+        };
+        return Ok(Some((ended, said("taken back"))));
     }
     Ok(None)
 }
