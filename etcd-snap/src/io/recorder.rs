@@ -237,7 +237,9 @@ impl Model {
     fn lay_out(mut self, root: &Path, unsynced: Unsynced) {
         if let Unsynced::Torn(seed) = unsynced {
             for (n, names) in std::mem::take(&mut self.pending).iter().enumerate() {
-                let random = seed.wrapping_add(n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let random = seed
+                    .wrapping_add(n as u64)
+                    .wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 if random >> 63 == 1 {
                     self.make_durable(names);
                 }
@@ -259,7 +261,11 @@ impl Model {
                 if id != ROOT {
                     fs::create_dir(path).unwrap();
                 }
-                let names = if unsynced == Unsynced::Kept { live } else { synced };
+                let names = if unsynced == Unsynced::Kept {
+                    live
+                } else {
+                    synced
+                };
                 for (name, node) in names {
                     self.lay_out_node(*node, &path.join(name), unsynced, made);
                 }
@@ -582,9 +588,7 @@ impl NewFile for RecordedFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync()?;
-        self.recorder
-            .record()
-            .push(Operation::SyncFile(self.node));
+        self.recorder.record().push(Operation::SyncFile(self.node));
         Ok(())
     }
 }

@@ -58,7 +58,11 @@ pub(super) fn settle(
         let said = |what: &str| {
             format!(
                 "a {} of {} that was stopped was {what} ({})",
-                if change.undoes() { "restore --undo" } else { "restore" },
+                if change.undoes() {
+                    "restore --undo"
+                } else {
+                    "restore"
+                },
                 data_dir.display(),
                 journal.display()
             )
