@@ -120,12 +120,13 @@ impl Inventory {
     /// Alarms and members that are listed.
     const LISTED: usize = 1000;
 
-    /// Reads the small buckets of a snapshot that is proven.
-    pub(super) fn take(
+    /// Reads the small buckets of a snapshot that is proven. `database` is what becomes of it, or would: bytes, and those of them
+    /// in pages that nobody uses.
+    pub(super) fn of(
         snapshot: &Snapshot,
-        restored: &Restored,
+        database: (u64, u64),
         options: &RestoreOptions,
-    ) -> Result<(Self, Dropped)> {
+    ) -> Result<Self> {
         let mut looking = Looking::default();
         bbolt::check(
             snapshot.source().as_ref(),
@@ -137,22 +138,33 @@ impl Inventory {
         found.unfinished_compaction = looking
             .scheduled
             .filter(|scheduled| Some(*scheduled) > looking.finished);
-        found.size_bytes = restored.size_bytes;
+        (found.size_bytes, found.free_bytes) = database;
         found.quota_bytes = options.quota_bytes.unwrap_or(Self::DEFAULT_QUOTA_BYTES);
+        found.notes = notes(&found, options);
+        Ok(found)
+    }
+
+    /// The same with what was dropped on the way to the new database.
+    pub(super) fn and_dropped(
+        snapshot: &Snapshot,
+        restored: &Restored,
+        options: &RestoreOptions,
+    ) -> Result<(Self, Dropped)> {
         let page_size = u64::from(snapshot.page_size_bytes());
+        let free_bytes = match &restored.left_out {
+            Some(left_out) => left_out.free_bytes,
+            None => restored.contents.free_pages.saturating_mul(page_size),
+        };
+        let mut found = Self::of(snapshot, (restored.size_bytes, free_bytes), options)?;
         let mut dropped = Dropped {
             downgrade: found.downgrade.is_some(),
             ..Dropped::default()
         };
-        match &restored.left_out {
-            Some(left_out) => {
-                found.free_bytes = left_out.free_bytes;
-                found.leases.keys = left_out.keys;
-                dropped.free_bytes = left_out.free_bytes;
-                dropped.leased_keys = left_out.keys.unwrap_or_default();
-                dropped.leased_records = left_out.records;
-            }
-            None => found.free_bytes = restored.contents.free_pages.saturating_mul(page_size),
+        if let Some(left_out) = &restored.left_out {
+            found.leases.keys = left_out.keys;
+            dropped.free_bytes = left_out.free_bytes;
+            dropped.leased_keys = left_out.keys.unwrap_or_default();
+            dropped.leased_records = left_out.records;
         }
         if options.drop_alarms {
             dropped.alarms.clone_from(&found.alarms);
@@ -160,7 +172,6 @@ impl Inventory {
         if options.drop_leases {
             dropped.leases = found.leases.count;
         }
-        found.notes = notes(&found, options);
         Ok((found, dropped))
     }
 }

@@ -33,16 +33,17 @@ use layout::{Layout, Member, Staging};
 /// Builds the data directory of each target, a member of the new cluster, from the snapshot.
 ///
 /// The database gets the new membership; old members, and a downgrade that was under way, are forgotten; everything else in
-/// it stays. WAL and `.snap` are those of a cluster that was founded with these members (formats.md 5). A server of any minor
+/// it stays, unless the options say otherwise, and the report's `found` says what of it is in force again. WAL and `.snap` are those of a cluster that was founded with these members (formats.md 5). A server of any minor
 /// that can read the data starts from the result.
 ///
-/// Everything is staged beside the targets. The digest is compared while the database is copied, and the page tree and every
-/// record are checked in the finished database. All of it is on the disk before the first name is given.
+/// Everything is staged beside the targets. The digest is compared while the database is copied, or before it is written anew, and
+/// the page tree and every record are checked in the finished database. All of it is on the disk before the first name is given.
 ///
-/// Blocks until it is done. Memory stays within a few megabytes.
+/// Blocks until it is done. Memory stays within a few megabytes; to leave out leases it takes up to 27 MiB more.
 ///
 /// # Errors
-/// `InvalidInput` or `Occupied` before anything is written, where names, URLs or targets do not fit; `NoDigest`,
+/// `InvalidInput` or `Occupied` before anything is written, where names, URLs or targets do not fit; `Unsupported` for a snapshot of a
+/// newer etcd than can be prepared for another version, or with too many leased keys to leave out; `NoDigest`,
 /// `DigestMismatch` or `Damaged` where the snapshot is not proven; `NoSpace`, `AccessDenied`, `Io` where writing fails;
 /// `Cancelled` where the observer asked to stop. After any of them there is no member: what was staged is removed, an
 /// existing empty directory is empty again. Only a process that is killed leaves something: hidden names that end in
@@ -87,7 +88,7 @@ fn restore_with(
         });
     }
     let restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
-    let (found, dropped) = Inventory::take(snapshot, &restored, options)?;
+    let (found, dropped) = Inventory::and_dropped(snapshot, &restored, options)?;
 
     tell(observer, &Event::Started(Phase::Write))?;
     for member in &layout.members {
