@@ -72,6 +72,13 @@ pub(super) fn build(
         observer,
     )?;
 
+    let left_out = LeftOut {
+        free_bytes: before.contents.total_size_bytes.saturating_sub(in_use),
+        keys: differences.leased.as_ref().map(LeasedKeys::len),
+        records: differences.records,
+    };
+    // The look over the result needs the memory.
+    drop(differences);
     let built = Snapshot::from_source(snapshot.name(), Arc::new(Arc::clone(file)))?;
     let after = prove(&built, Wants::default(), observer)?.contents;
     let same_keys = !leaves_all || after.hash_kv == before.contents.hash_kv;
@@ -89,11 +96,7 @@ pub(super) fn build(
         digest: before.digest,
         snapshot_revision,
         contents: after,
-        left_out: Some(LeftOut {
-            free_bytes: before.contents.total_size_bytes.saturating_sub(in_use),
-            keys: differences.leased.as_ref().map(LeasedKeys::len),
-            records: differences.records,
-        }),
+        left_out: Some(left_out),
     })
 }
 
@@ -138,5 +141,68 @@ impl Differences for Changed {
             .then(|| RevisionKey::to_bytes(self.last, 0).to_vec());
         let key = self.placeholder.take().or(stand_in)?;
         Some((key, Vec::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::restore_with;
+    use super::*;
+    use crate::io::Storage;
+    use crate::io::faulty::{Fault, FaultyDisk};
+    use crate::{ErrorKind, MemberTarget};
+
+    fn restored(root: &Path, disk: FaultyDisk) -> Result<crate::RestoreReport> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/snapshots/3.6.db");
+        let cluster = NewCluster::parse("m1=http://10.0.0.1:2380", "t")?;
+        let targets = [MemberTarget::new("m1", root.join("data"))];
+        let options = RestoreOptions::default().with_drop_leases(true);
+        let storage: Arc<dyn Storage> = Arc::new(disk);
+        restore_with(
+            &storage,
+            &Snapshot::open(path)?,
+            &cluster,
+            &targets,
+            &options,
+        )
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let disk = FaultyDisk::new(u64::MAX, Fault::Once);
+        let report = restored(root.path(), disk.clone()).unwrap();
+        assert!(report.dropped.free_bytes > 0, "{report:?}");
+        assert_eq!(report.contents.free_pages, 0);
+        // Behind the last rename there is a directory to be synced, of which a failure takes the name back.
+        for failing in 0..disk.steps() {
+            let root = tempfile::tempdir().unwrap();
+            let error = restored(root.path(), FaultyDisk::new(failing, Fault::Once)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSpace, "{failing}: {error}");
+            assert_eq!(
+                root.path().read_dir().unwrap().count(),
+                0,
+                "{failing}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_digest_that_does_not_fit_is_told_before_anything_is_written_anew() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/snapshots/3.6.db");
+        let mut bytes = std::fs::read(path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        let root = tempfile::tempdir().unwrap();
+        let cluster = NewCluster::parse("m1=http://10.0.0.1:2380", "t").unwrap();
+        let targets = [MemberTarget::new("m1", root.path().join("data"))];
+        let restored = |options: RestoreOptions| {
+            let snapshot = Snapshot::from_source("it", Arc::new(bytes.clone())).unwrap();
+            crate::restore(&snapshot, &cluster, &targets, &options.with_squeeze(true))
+        };
+        let error = restored(RestoreOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DigestMismatch, "{error}");
+        assert_eq!(root.path().read_dir().unwrap().count(), 0);
+        let report = restored(RestoreOptions::default().with_skip_hash_check(true)).unwrap();
+        assert_eq!(report.digest, None);
     }
 }

@@ -108,6 +108,12 @@ impl Model {
             .sum()
     }
 
+    /// Keys and values of one bucket, in order.
+    pub fn entries(&self, bucket: &str) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let entries = self.buckets.get(bucket.as_bytes()).into_iter().flatten();
+        entries.map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
     /// Records of one bucket.
     #[must_use]
     pub fn records(&self, bucket: &str) -> usize {
