@@ -68,18 +68,14 @@ fn lock(
     {
         Lock::Held(file) | Lock::HeldHere(file) => Ok(file),
         Lock::Busy => {
-            let (by, stop) = match users_of(path).first() {
-                Some(user) => (format!(" by {user}"), "stop it".to_owned()),
-                None => {
-                    let stop = format!("stop the etcd that runs in {}", data_dir.display());
-                    (String::new(), stop)
-                }
-            };
+            let by = users_of(path).first().map(|user| format!("; it is {user}"));
             Err(Error::new(
                 ErrorKind::Busy,
                 format!(
-                    "{} is in use{by}: {stop}, or wait for the tool that has the lock",
-                    named.display()
+                    "{} is in use: stop the etcd that runs in {}, or wait for the tool that has the lock{}",
+                    named.display(),
+                    data_dir.display(),
+                    by.unwrap_or_default()
                 ),
             )
             .with_path(named))
@@ -95,7 +91,7 @@ fn lock(
     }
 }
 
-/// The other processes that have a file open, as far as this one may know: `etcd (process 123)`.
+/// The other processes that have a file open, as far as this one may know: `process 123 (etcd)`.
 pub(crate) fn users_of(path: &Path) -> Vec<String> {
     let Ok(file) = fs::metadata(path) else {
         return Vec::new();
@@ -108,14 +104,16 @@ pub(crate) fn users_of(path: &Path) -> Vec<String> {
         let Some(number) = number.filter(|number| *number != std::process::id()) else {
             continue;
         };
-        let mut open = fs::read_dir(process.path().join("fd")).into_iter().flatten();
+        let mut open = fs::read_dir(process.path().join("fd"))
+            .into_iter()
+            .flatten();
         let has_it = open.any(|descriptor| {
             let there = descriptor.and_then(|descriptor| fs::metadata(descriptor.path()));
             there.is_ok_and(|there| identity(&there) == identity(&file))
         });
         if has_it {
             let program = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            users.push(format!("{} (process {number})", program.trim_end()));
+            users.push(format!("process {number} ({})", program.trim_end()));
         }
     }
     users

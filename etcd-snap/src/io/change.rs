@@ -373,7 +373,11 @@ impl Change {
                 continue;
             }
             self.storage.sync_dir(directory).map_err(|e| {
-                Error::io("make sure that a power failure leaves what is in", directory, e)
+                Error::io(
+                    "make sure that a power failure leaves what is in",
+                    directory,
+                    e,
+                )
             })?;
             synced.push(directory);
         }
@@ -514,7 +518,8 @@ impl Change {
         let Some(kept) = kept else {
             if !exists(&barrier.0)? && exists(&database.0)? {
                 let removed = storage.remove_file(&database.0);
-                removed.map_err(|e| Error::io("remove the note in the place of", &database.0, e))?;
+                removed
+                    .map_err(|e| Error::io("remove the note in the place of", &database.0, e))?;
                 self.sync(&[database])?;
             }
             return Ok(());

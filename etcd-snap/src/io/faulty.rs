@@ -198,7 +198,8 @@ impl Storage for FaultyDisk {
     }
 
     fn is_mount_point(&self, path: &Path) -> bool {
-        (self.mount_point.is_some() && self.mount_point.as_deref() == path.file_name()) || Disk.is_mount_point(path)
+        (self.mount_point.is_some() && self.mount_point.as_deref() == path.file_name())
+            || Disk.is_mount_point(path)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

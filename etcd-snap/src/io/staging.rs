@@ -195,9 +195,8 @@ impl StagedTree {
         ownership: Ownership,
     ) -> Result<Self> {
         let failed = |e| Error::io("create a directory beside", target, e);
-        let (lock, file) =
-            with_fresh_name(target, LOCK_SUFFIX, |lock| storage.create_file(lock))
-                .map_err(failed)?;
+        let (lock, file) = with_fresh_name(target, LOCK_SUFFIX, |lock| storage.create_file(lock))
+            .map_err(failed)?;
         let mut new = Self {
             storage,
             directories: Vec::new(),

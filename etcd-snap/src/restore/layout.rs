@@ -162,7 +162,11 @@ impl<'a> Layout<'a> {
                     || (kept.is_some() && wal_dir.starts_with(&directory));
                 match look_at_wal(&wal_dir, kept.is_some())? {
                     Found::Absent => {
-                        if !self.trees.iter().any(|tree| wal_dir.starts_with(&tree.target)) {
+                        if !self
+                            .trees
+                            .iter()
+                            .any(|tree| wal_dir.starts_with(&tree.target))
+                        {
                             self.tree(topmost_absent(&wal_dir)?, options, like.as_deref())?;
                         }
                         Wal::New(wal_dir)
@@ -278,14 +282,18 @@ impl<'a> Layout<'a> {
         /// Directories, `.snap` and journal.
         const LITTLE: u64 = 1 << 20;
         let mut needs: Vec<(PathBuf, u64)> = Vec::new();
-        let mut need = |directory: &Path, bytes: u64| {
-            match needs.iter_mut().find(|(known, _)| known == directory) {
-                Some((_, sum)) => *sum = sum.saturating_add(bytes),
-                None => needs.push((directory.to_owned(), bytes)),
-            }
+        let mut need = |directory: &Path, bytes: u64| match needs
+            .iter_mut()
+            .find(|(known, _)| known == directory)
+        {
+            Some((_, sum)) => *sum = sum.saturating_add(bytes),
+            None => needs.push((directory.to_owned(), bytes)),
         };
         let home = |path: &Path| {
-            let tree = self.trees.iter().find(|tree| path.starts_with(&tree.target));
+            let tree = self
+                .trees
+                .iter()
+                .find(|tree| path.starts_with(&tree.target));
             directory_of(tree.map_or(path, |tree| &tree.target)).to_owned()
         };
         for member in &self.members {

@@ -67,9 +67,8 @@ impl Owner {
 }
 
 fn find_user(user: &str) -> Result<(u32, Option<u32>)> {
-    let failed = |e: nix::errno::Errno| {
-        Error::io_of("ask who is the user", user, io::Error::from(e))
-    };
+    let failed =
+        |e: nix::errno::Errno| Error::io_of("ask who is the user", user, io::Error::from(e));
     if let Ok(uid) = user.parse::<u32>() {
         let known = User::from_uid(uid.into()).map_err(failed)?;
         return Ok((uid, known.map(|user| user.gid.as_raw())));
@@ -157,7 +156,8 @@ pub(super) fn doubts(ownership: &Ownership, place: &Path, like: Option<&Path>) -
             }
         }
     }
-    let enforces = fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|text| text.trim() == "1");
+    let enforces =
+        fs::read_to_string("/sys/fs/selinux/enforce").is_ok_and(|text| text.trim() == "1");
     if enforces && ownership.label.is_none() {
         doubts.push(format!(
             "SELinux is enforcing, and nothing tells which label {} should have: run `restorecon -R` on it",
@@ -210,13 +210,22 @@ mod tests {
 
     #[test]
     fn an_owner_is_named_or_numbered() {
-        assert_eq!(Owner::parse("12345:54321").unwrap(), Owner::new(12345, 54321));
+        assert_eq!(
+            Owner::parse("12345:54321").unwrap(),
+            Owner::new(12345, 54321)
+        );
         assert_eq!(Owner::parse("root").unwrap(), Owner::new(0, 0));
         assert_eq!(Owner::parse("root:12").unwrap(), Owner::new(0, 12));
         assert_eq!(Owner::parse("root:root").unwrap(), Owner::new(0, 0));
         let us = rustix::process::geteuid().as_raw();
         assert_eq!(Owner::parse(":7").unwrap(), Owner::new(us, 7));
-        for wrong in ["", ":", "nobody-of-that-name", "0:no-such-group", "4294967290"] {
+        for wrong in [
+            "",
+            ":",
+            "nobody-of-that-name",
+            "0:no-such-group",
+            "4294967290",
+        ] {
             let error = Owner::parse(wrong).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{wrong}: {error}");
         }

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{Layout, Member, Wal};
 use crate::data_dir::barrier;
-use crate::io::{
-    Place, Plan, StagedFile, StagedTree, Step, fresh_directory_name, is_staged_name,
-};
+use crate::io::{Place, Plan, StagedFile, StagedTree, Step, fresh_directory_name, is_staged_name};
 use crate::{Error, Result};
 
 /// In the new one of two directories that are exchanged.
@@ -150,12 +148,14 @@ impl Steps {
         }
         for name in names(&new_snap)? {
             if name != "db" && name != BARRIER {
-                self.then.push(rename(new_snap.join(&name), snap.join(&name)));
+                self.then
+                    .push(rename(new_snap.join(&name), snap.join(&name)));
             }
         }
         for name in names(new)? {
             if name != "snap" {
-                self.then.push(rename(new.join(&name), directory.join(&name)));
+                self.then
+                    .push(rename(new.join(&name), directory.join(&name)));
             }
         }
         self.uncover.push(Step::Uncover {

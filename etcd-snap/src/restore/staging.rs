@@ -7,11 +7,9 @@ use std::sync::Arc;
 use super::RestoreOptions;
 use super::layout::{Layout, Member, Wal};
 use super::replace::{self, MARKER};
+use super::unfinished::tidy;
 use crate::data_dir::{lock_database, users_of};
-use crate::io::{
-    Change, NewFile, StagedFile, StagedTree, Storage, remove_dead, remove_dead_directories,
-    remove_dead_trees,
-};
+use crate::io::{Change, NewFile, StagedFile, StagedTree, Storage, remove_dead, remove_dead_trees};
 use crate::observe::{Event, tell};
 use crate::raft::wal;
 use crate::{Error, ErrorKind, Result};
@@ -25,7 +23,7 @@ pub(super) struct Staging<'l, 'a> {
     /// WAL segments for directories that exist.
     pub(super) segments: Vec<StagedFile>,
     /// The new databases, with their locks: no server gets one before all is done.
-    databases: Vec<Arc<dyn NewFile>>,
+    databases: Vec<(PathBuf, Arc<dyn NewFile>)>,
     /// The locks of the databases that are replaced.
     _old: Vec<Arc<dyn NewFile>>,
 }
@@ -50,19 +48,23 @@ impl<'l, 'a> Staging<'l, 'a> {
         old: Vec<Arc<dyn NewFile>>,
         options: &RestoreOptions,
     ) -> Result<Self> {
-        let mut removed = remove_dead(storage.as_ref(), &layout.journal);
-        if !layout.journal.exists() {
-            remove_dead_directories(storage.as_ref(), &layout.journal);
-        }
+        let mut removed = tidy(storage.as_ref(), &layout.journal);
         for tree in &layout.trees {
             removed.extend(remove_dead_trees(storage.as_ref(), &tree.target));
         }
-        for member in layout.members.iter().filter(|member| member.is_wal_inside()) {
+        for member in layout
+            .members
+            .iter()
+            .filter(|member| member.is_wal_inside())
+        {
             let segment = member.wal_dir().join(wal::FIRST_SEGMENT_NAME);
             removed.extend(remove_dead(storage.as_ref(), &segment));
         }
         for removed in removed {
-            let note = format!("removed {}, left by a run that was killed", removed.display());
+            let note = format!(
+                "removed {}, left by a run that was killed",
+                removed.display()
+            );
             tell(options.observer.as_ref(), &Event::Note(note))?;
         }
         let mut staging = Self {
@@ -75,9 +77,11 @@ impl<'l, 'a> Staging<'l, 'a> {
         };
         for tree in &layout.trees {
             let ownership = tree.ownership.clone();
-            staging
-                .trees
-                .push(StagedTree::create(Arc::clone(storage), &tree.target, ownership)?);
+            staging.trees.push(StagedTree::create(
+                Arc::clone(storage),
+                &tree.target,
+                ownership,
+            )?);
         }
         for member in &layout.members {
             staging.create_dir(&member.directory.join("snap"))?;
@@ -120,8 +124,13 @@ impl<'l, 'a> Staging<'l, 'a> {
         member: &Member<'_>,
     ) -> Result<(PathBuf, Arc<dyn NewFile>)> {
         let (path, file) = self.create_file(&member.database())?;
-        self.databases.push(Arc::clone(&file));
+        self.databases.push((path.clone(), Arc::clone(&file)));
         Ok((path, file))
+    }
+
+    /// The new databases, where they are now.
+    pub(super) fn databases(&self) -> &[(PathBuf, Arc<dyn NewFile>)] {
+        &self.databases
     }
 
     /// Makes the first segment of a member's WAL.
@@ -152,7 +161,11 @@ impl<'l, 'a> Staging<'l, 'a> {
 
     fn publish_all(&mut self) -> Result<()> {
         self.require_unused()?;
-        let replaces = self.layout.members.iter().any(|member| member.kept.is_some());
+        let replaces = self
+            .layout
+            .members
+            .iter()
+            .any(|member| member.kept.is_some());
         if let ([tree], [], false) = (&mut *self.trees, &*self.segments, replaces) {
             tree.sync_dirs()?;
             return tree.publish();
@@ -210,7 +223,12 @@ impl<'l, 'a> Staging<'l, 'a> {
 
     /// Who has opened an old database while it was locked waits for it, and would run on it once it is free.
     fn require_unused(&self) -> Result<()> {
-        for member in self.layout.members.iter().filter(|member| member.kept.is_some()) {
+        for member in self
+            .layout
+            .members
+            .iter()
+            .filter(|member| member.kept.is_some())
+        {
             require_unused(&member.database())?;
         }
         Ok(())
@@ -218,15 +236,20 @@ impl<'l, 'a> Staging<'l, 'a> {
 
     /// The same at the end, when it can only be said.
     fn latecomers(&self) -> Vec<String> {
-        let kept = self.layout.members.iter().filter_map(|member| member.kept.as_ref());
-        kept.flat_map(|kept| latecomers(&kept.join("snap").join("db"))).collect()
+        let kept = self
+            .layout
+            .members
+            .iter()
+            .filter_map(|member| member.kept.as_ref());
+        kept.flat_map(|kept| latecomers(&kept.join("snap").join("db")))
+            .collect()
     }
 
     /// A server that waits for the lock of a database that was there for a moment ends at damaged metas, instead of running on a file
     /// without a name.
     fn wipe(&self) {
         const BOTH_METAS: [u8; 128 << 10] = [0; 128 << 10];
-        for file in &self.databases {
+        for (_, file) in &self.databases {
             if file.metadata().is_ok_and(|there| there.nlink() == 0) {
                 let _ = file.write_at(&BOTH_METAS, 0);
             }

@@ -98,7 +98,10 @@ pub(super) fn paths(root: &Path) -> Vec<PathBuf> {
 
 /// Without what a killed run may leave under names of its own.
 fn visible(root: &Path) -> Vec<(PathBuf, u64)> {
-    let is_hidden = |path: &Path| path.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+    let is_hidden = |path: &Path| {
+        path.components()
+            .any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
+    };
     let mut found = listing(root);
     found.retain(|(path, _)| !is_hidden(path));
     found
@@ -207,7 +210,12 @@ fn a_process_that_is_killed_leaves_a_whole_member_or_none_or_one_that_no_etcd_st
             }
             // And the next run makes it whole, whatever is there.
             if let Err(e) = restore_case(case, root.path(), &real()) {
-                assert_eq!(e.kind(), ErrorKind::Occupied, "{}: step {step}: {e}", case.name);
+                assert_eq!(
+                    e.kind(),
+                    ErrorKind::Occupied,
+                    "{}: step {step}: {e}",
+                    case.name
+                );
             }
             assert_eq!(visible(root.path()), whole, "{}: step {step}", case.name);
         }

@@ -11,6 +11,7 @@ mod choice;
 mod databases;
 mod defrag;
 mod edits;
+mod guarded;
 mod hash_kv;
 mod interop;
 mod live;
