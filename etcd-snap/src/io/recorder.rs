@@ -117,8 +117,13 @@ impl Model {
             };
             self.nodes.insert(id, directory);
         } else {
+            // A segment of a WAL is zeros for the most part.
+            let mut bytes = fs::read(path).unwrap();
+            let end = bytes.iter().rposition(|byte| *byte != 0);
+            bytes.truncate(end.map_or(0, |end| end + 1));
+            bytes.shrink_to_fit();
             let content = Content {
-                bytes: fs::read(path).unwrap(),
+                bytes,
                 size: there.len(),
             };
             let file = Node::File {

@@ -12,6 +12,7 @@ mod choice;
 mod databases;
 mod defrag;
 mod edits;
+mod guarded;
 mod hash_kv;
 mod interop;
 mod live;
