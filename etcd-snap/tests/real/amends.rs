@@ -1,7 +1,9 @@
 //! What else comes back with the data, on real servers: alarms that block, leases, users, versions; and what is squeezed.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap::{
@@ -34,6 +36,33 @@ fn is_leased(line: &str) -> bool {
     !line.contains("\"lease\":\"0\"")
 }
 
+/// What a watch of all keys from this revision on says up to this line; with an end, should that never come.
+fn watched(cluster: &Cluster, revision: i64, last: &str) -> Result<Vec<String>> {
+    let mut watch = etcd_snap_testdata::stoppable("timeout")
+        .arg("60")
+        .arg(&cluster.binaries().etcdctl)
+        .env("ETCDCTL_API", "3")
+        .args(["--endpoints", cluster.endpoint(0), "watch", "--prefix", ""])
+        .arg(format!("--rev={revision}"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let said = BufReader::new(watch.stdout.take().context("it is piped")?);
+    let mut lines = Vec::new();
+    for line in said.lines() {
+        lines.push(line?);
+        if lines.last().is_some_and(|line| line == last) {
+            break;
+        }
+    }
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&watch),
+        rustix::process::Signal::TERM,
+    )?;
+    watch.wait()?;
+    Ok(lines)
+}
+
 #[test]
 fn keys_without_a_lease_come_back_and_those_with_one_do_not() -> Result<()> {
     for version in sample(Version::ALL, 2) {
@@ -44,6 +73,7 @@ fn keys_without_a_lease_come_back_and_those_with_one_do_not() -> Result<()> {
         let granted = source.etcdctl(["lease", "grant", "3600"])?;
         let lease = granted.split_whitespace().nth(1).context("a lease")?;
         let lease = format!("--lease={lease}");
+        let watched_from = source.revision(0)? + 1;
         source.etcdctl(["put", "leased-later", "an older value"])?;
         source.etcdctl(["put", "free-later", "leased", &lease])?;
         source.etcdctl(["put", "free-later", "free"])?;
@@ -80,6 +110,19 @@ fn keys_without_a_lease_come_back_and_those_with_one_do_not() -> Result<()> {
         cluster.agreed_hash_kv()?;
         cluster.etcdctl(["put", "after", "the restore"])?;
         ensure!(cluster.revision(0)? == revision + 1, "{version}");
+        let events = watched(&cluster, watched_from, "the restore")?;
+        let expected = [
+            "PUT",
+            "free-later",
+            "leased",
+            "PUT",
+            "free-later",
+            "free",
+            "PUT",
+            "after",
+            "the restore",
+        ];
+        ensure!(events == expected, "{version}: {events:?}");
         // The compaction goes over the holes, and over the record that stands for the last revision.
         let now = cluster.revision(0)?.to_string();
         cluster.etcdctl(["compact", "--physical", &now])?;
