@@ -6,6 +6,7 @@ mod api;
 mod attest;
 mod boots;
 mod broken;
+mod bump;
 mod choice;
 #[path = "../properties/databases.rs"]
 mod databases;
@@ -19,6 +20,7 @@ mod pages;
 mod report;
 mod streams;
 mod unreachable;
+mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
