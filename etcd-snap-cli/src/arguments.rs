@@ -39,7 +39,7 @@ pub(crate) enum Task {
     Verify(verify::Arguments),
     Status(status::Arguments),
     Hashkv(hashkv::Arguments),
-    Restore(restore::Arguments),
+    Restore(Box<restore::Arguments>),
     Defrag(defrag::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
@@ -93,9 +93,19 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
     // An empty variable counts as unset, as for etcdctl.
     let mut command = without_variables(Arguments::command(), |value| value.is_empty());
     // Who asks nobody is not to fail for a variable that is about asking.
-    let asks = |argument: std::ffi::OsString| argument.as_encoded_bytes().starts_with(b"--against");
-    if !std::env::args_os().any(asks) {
-        command = command.mut_subcommand("verify", |command| without_variables(command, |_| true));
+    for (name, flags) in [
+        ("verify", &["--against"][..]),
+        ("restore", &["--endpoints", "--discovery-srv", "-d"]),
+    ] {
+        let asks = |argument: std::ffi::OsString| {
+            let argument = argument.as_encoded_bytes();
+            flags
+                .iter()
+                .any(|flag| argument.starts_with(flag.as_bytes()))
+        };
+        if !std::env::args_os().any(asks) {
+            command = command.mut_subcommand(name, |command| without_variables(command, |_| true));
+        }
     }
     command
         .try_get_matches_from(std::env::args_os())

@@ -183,6 +183,11 @@ impl Connection {
         Ok(cluster)
     }
 
+    /// Whether endpoints are to be found by a domain.
+    pub(crate) fn finds_endpoints(&self) -> bool {
+        self.domain().is_some()
+    }
+
     fn domain(&self) -> Option<&str> {
         self.discovery_srv
             .as_deref()

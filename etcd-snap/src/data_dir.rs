@@ -1,11 +1,12 @@
 //! The data directory of a member that does not run.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::io::{Lock, NewFile, Storage};
+use crate::raft::log::Segment;
 use crate::{Error, ErrorKind, Result, Snapshot};
 
 /// The database of a member, with the lock that its server would take.
@@ -67,6 +68,44 @@ impl HeldDatabase {
 
 pub(crate) fn database(data_dir: &Path) -> PathBuf {
     data_dir.join("member").join("snap").join("db")
+}
+
+/// Where a member's WAL is, unless it has a directory of its own.
+pub(crate) fn wal(data_dir: &Path) -> PathBuf {
+    data_dir.join("member").join("wal")
+}
+
+/// The segments of a WAL, in the order of their names.
+///
+/// # Errors
+/// `NotFound` where there is no directory or no segment in it; `AccessDenied` or `Io` where they cannot be opened.
+/// [`detail`](crate::Error::detail) has in `wal` what could not be done.
+pub(crate) fn segments(storage: &dyn Storage, wal_dir: &Path) -> Result<Vec<Segment>> {
+    let mut names: Vec<_> = storage
+        .list(wal_dir)
+        .map_err(|e| {
+            Error::io("look into the WAL directory", wal_dir, e).with_detail("wal", "list")
+        })?
+        .into_iter()
+        .filter_map(|name| Some((Segment::numbers(name.to_str()?)?, name)))
+        .collect();
+    names.sort();
+    if names.is_empty() {
+        return Err(Error::new(
+            ErrorKind::NotFound,
+            format!("there is no WAL in {}", wal_dir.display()),
+        )
+        .with_path(wal_dir)
+        .with_detail("wal", "none"));
+    }
+    let open = |(numbers, name)| {
+        let path = wal_dir.join(name);
+        let file = File::open(&path)
+            .map_err(|e| Error::io("open", &path, e).with_detail("wal", "open"))?;
+        let name = path.display().to_string();
+        Ok(Segment::new(numbers, name, Box::new(file)))
+    };
+    names.into_iter().map(open).collect()
 }
 
 fn not_opened(data_dir: &Path, database: &Path, error: io::Error) -> Error {

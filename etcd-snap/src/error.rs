@@ -160,7 +160,6 @@ impl Error {
     }
 
     /// The sentence, and those of all that lies beneath.
-    #[cfg(feature = "stream")]
     pub(crate) fn chain(&self) -> String {
         let mut text = self.to_string();
         let mut cause = std::error::Error::source(self);

@@ -10,7 +10,8 @@
 //! * [`hash_kv`] gives the hash by which members compare their keys, as a live one would answer it.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
-//! * [`restore`] makes the data directories of new members, whole or not at all.
+//! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
+//!   [`decide_bump`] how far the revision has to move, and [`compare_restored`] whether directories belong together.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
 //! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
 //!
@@ -67,6 +68,8 @@ mod fast_status;
 pub mod fuzzing;
 mod hash_kv;
 mod io;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod manifest;
 mod membership;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod migrate;
@@ -86,6 +89,7 @@ mod status;
 #[cfg(feature = "stream")]
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod stream;
+mod utc;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod verify;
 
@@ -107,11 +111,16 @@ pub use error::{Error, ErrorKind, Result};
 pub use fast_status::{FastStatus, fast_status};
 pub use hash_kv::{HashKv, HashKvOptions, hash_kv};
 pub use io::ReadAt;
+pub use manifest::Manifest;
 pub use membership::{ClusterId, MemberId, NewCluster, NewMember, PeerUrl, PeerUrls};
 pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
-pub use restore::{Bump, MemberTarget, RestoreOptions, RestoreReport, RestoredMember, restore};
+pub use restore::{
+    Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, MemberTarget,
+    PlanFile, PlannedMember, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen,
+    SeenIn, SnapshotMember, compare_restored, decide_bump, restore, snapshot_members,
+};
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};
 #[cfg(feature = "client")]

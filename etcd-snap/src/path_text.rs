@@ -3,7 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serializer;
+use serde::{Serialize, Serializer};
+
+use crate::{Error, ErrorKind, Result};
+
+/// A report as a file: JSON to read, with an end of line.
+pub(crate) fn text(report: &impl Serialize) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(report)
+        .map_err(|e| Error::new(ErrorKind::Io, "cannot write the report as JSON").with_source(e))?;
+    text.push('\n');
+    Ok(text)
+}
 
 pub(crate) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())

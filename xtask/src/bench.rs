@@ -6,6 +6,7 @@ mod document;
 mod measure;
 mod programs;
 mod report;
+mod restore;
 mod save;
 mod stock;
 mod verify;
@@ -45,12 +46,14 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Only {
+    Restore(restore::Arguments),
     Save(save::Arguments),
     Verify(verify::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.only {
+        Some(Only::Restore(arguments)) => restore::run(arguments),
         Some(Only::Save(arguments)) => save::run(arguments),
         Some(Only::Verify(arguments)) => verify::run(arguments),
         None => run_all(arguments),

@@ -1,127 +1,132 @@
-//! `etcd-snap restore`: a data directory from a snapshot.
+//! `etcd-snap restore`: data directories from a snapshot.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod arguments;
+mod compare;
+mod plan;
+mod report;
+mod request;
 
-use clap::Args;
-use comfy_table::Table;
-use etcd_snap::{
-    Bump, ErrorKind, MemberTarget, NewCluster, PeerUrls, RestoreOptions, RestoreReport, Snapshot,
-};
+use std::path::Path;
+
+use etcd_snap::{Cluster, ErrorKind, Manifest, RestorePlan, Seen, Snapshot, decide_bump, restore};
+
+pub(crate) use arguments::Arguments;
 
 use crate::arguments::Output;
-use crate::commands::watched;
-use crate::failure::Result;
-use crate::render::{self, Render, text};
+use crate::commands::watched_with;
+use crate::connection::online;
+use crate::failure::{Failure, Result};
+use crate::interrupt::Interrupt;
+use crate::journal;
+use crate::render;
 use crate::standard;
-
-/// Make the data directory of a member from a snapshot
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Run it once for each member, with the same snapshot, initial cluster and token everywhere; then start etcd on the \
-data directories. There is a complete member afterwards, or nothing. Host names are not looked up.
-
-Examples:
-  etcd-snap restore backup.db --data-dir new.etcd
-
-  etcd-snap restore backup.db --name m1 \\
-    --initial-cluster \\
-    m1=https://a:2380,m2=https://b:2380 \\
-    --initial-cluster-token after-the-fire \\
-    --initial-advertise-peer-urls \\
-    https://a:2380 \\
-    --data-dir /var/lib/etcd")]
-pub(crate) struct Arguments {
-    /// The snapshot
-    file: PathBuf,
-    /// Name of the member
-    #[arg(long, default_value = "default", help_heading = "Member")]
-    name: String,
-    /// Where its data goes: absent or empty [default: NAME.etcd]
-    #[arg(long, value_name = "DIR", help_heading = "Member")]
-    data_dir: Option<PathBuf>,
-    /// Where its WAL goes [default: DIR/member/wal]
-    #[arg(long, value_name = "DIR", help_heading = "Member")]
-    wal_dir: Option<PathBuf>,
-    /// The peer URLs it will have, with commas
-    #[arg(
-        long,
-        value_name = "URLS",
-        default_value = "http://localhost:2380",
-        help_heading = "Member"
-    )]
-    initial_advertise_peer_urls: String,
-    /// All members and their peer URLs, with commas
-    #[arg(
-        long,
-        value_name = "NAME=URL",
-        default_value = "default=http://localhost:2380",
-        help_heading = "New cluster"
-    )]
-    initial_cluster: String,
-    /// A word that the new cluster's ids are made with: a new one each time
-    #[arg(
-        long,
-        value_name = "TOKEN",
-        default_value = "etcd-cluster",
-        help_heading = "New cluster"
-    )]
-    initial_cluster_token: String,
-    /// Take a file without digest, or with a wrong one
-    #[arg(long, help_heading = "Snapshot")]
-    skip_hash_check: bool,
-    /// Move the revision N ahead, beyond all that clients have seen
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        hide_default_value = true,
-        help_heading = "Snapshot"
-    )]
-    bump_revision: u64,
-    /// Mark what is before the bumped revision as compacted
-    #[arg(long, help_heading = "Snapshot")]
-    mark_compacted: bool,
-}
+use report::Report;
+use request::Request;
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
-    standard::refuse_input(&arguments.file, "restore")?;
-    let report = watched(output.quiet, |progress| {
-        let cluster =
-            NewCluster::parse(&arguments.initial_cluster, &arguments.initial_cluster_token)?;
-        let target = arguments.target()?;
-        let snapshot = Snapshot::open(&arguments.file)?;
-        let options = arguments.options().with_observer(progress);
-        etcd_snap::restore(&snapshot, &cluster, &[target], &options)
+    if !arguments.compare.is_empty() {
+        return compare::run(arguments, output);
+    }
+    let snapshot = Snapshot::open(file(arguments)?)?;
+    let manifest = Manifest::beside(&snapshot)?;
+    let plan_path = arguments.plan.as_deref();
+    let planned = match plan_path {
+        Some(path) => plan::read(path)?,
+        None => None,
+    };
+    let mut request = Request::of(arguments, &snapshot, planned.as_ref())?;
+    if let Some(id) = manifest.as_ref().and_then(|manifest| manifest.cluster_id) {
+        request.options = request.options.with_old_cluster(id);
+    }
+    let living = living(arguments, planned.is_some())?;
+
+    // From here on signals are wishes; before, at the prompt for the password, they end the program.
+    let interrupt = Interrupt::listen()?;
+    if let Some(living) = living {
+        let unfinished = "the endpoints did not answer";
+        let seen = online(&interrupt, None, unfinished, Seen::of_cluster(&living));
+        let seen = seen.map_err(|failure| failure.or_hint(without_endpoints))?;
+        request.options = request.options.with_seen(seen);
+    }
+    let Request {
+        cluster,
+        targets,
+        options,
+        again,
+    } = request;
+    let (digest, options) = watched_with(&interrupt, output.quiet, |progress| {
+        let digest = match plan_path {
+            Some(_) => Some(RestorePlan::digest_of(
+                &snapshot,
+                &options,
+                progress.as_ref(),
+            )?),
+            None => None,
+        };
+        let options = options.with_observer(progress);
+        let decided = decide_bump(&snapshot, &targets, &options)?;
+        Ok((
+            digest,
+            match decided {
+                Some(decided) => options.with_decided_bump(decided),
+                None => options,
+            },
+        ))
     })
     .map_err(|failure| failure.or_hint(hint))?;
+    let plan_file = match (plan_path, &planned, digest) {
+        (_, Some(plan), Some(digest)) => {
+            plan.require_snapshot(&snapshot, digest)?;
+            None
+        }
+        (Some(path), None, Some(digest)) => {
+            let plan = RestorePlan::new(digest, &cluster, &options)?;
+            Some(plan::write(path, &plan)?)
+        }
+        _ => None,
+    };
+    let restored = watched_with(&interrupt, output.quiet, |progress| {
+        restore(
+            &snapshot,
+            &cluster,
+            &targets,
+            &options.with_observer(progress),
+        )
+    })
+    .map_err(|failure| failure.or_hint(hint))?;
+    if let Some(plan_file) = plan_file {
+        plan_file.keep();
+    }
+    let report = Report::new(restored, again, arguments, manifest);
+    report.warn();
+    report.write_beside(arguments.output_dir.as_deref());
     render::print(&report, output.write_out)
 }
 
-impl Arguments {
-    fn target(&self) -> etcd_snap::Result<MemberTarget> {
-        let data_dir = match &self.data_dir {
-            Some(directory) => directory.clone(),
-            None => format!("{}.etcd", self.name).into(),
-        };
-        let urls = PeerUrls::parse(&self.initial_advertise_peer_urls)?;
-        let target = MemberTarget::new(&self.name, data_dir).with_advertised_peer_urls(urls);
-        Ok(match &self.wal_dir {
-            Some(directory) => target.with_wal_dir(directory),
-            None => target,
-        })
+/// The cluster to ask what clients have seen. Flags that lead to one are often carried over from a save.
+fn living(arguments: &Arguments, is_planned: bool) -> Result<Option<Cluster>> {
+    let Some(endpoints) = arguments.living() else {
+        return Ok(None);
+    };
+    if is_planned || arguments.bump() != Some(arguments::Bump::Auto) {
+        journal::warning(
+            "a restore is offline: nobody is asked at the endpoints, but for --bump-revision=auto and --kubernetes without a plan",
+        );
+        return Ok(None);
     }
+    arguments.connection.cluster(endpoints).map(Some)
+}
 
-    fn options(&self) -> RestoreOptions {
-        let bump = match self.bump_revision {
-            0 => Bump::None,
-            revisions => Bump::By(revisions),
-        };
-        RestoreOptions::default()
-            .with_skip_hash_check(self.skip_hash_check)
-            .with_bump(bump)
-            .with_mark_compacted(self.mark_compacted)
+/// The snapshot, which needs a name and is read back and forth.
+fn file(arguments: &Arguments) -> Result<&Path> {
+    let file = arguments.file.as_deref().unwrap_or(Path::new(""));
+    if file.as_os_str().is_empty() {
+        return Err(Failure::Usage(
+            "the name of the snapshot is empty: name the file to restore".to_owned(),
+        ));
     }
+    standard::refuse_input(file, "restore")?;
+    Ok(file)
 }
 
 fn hint(error: &etcd_snap::Error) -> Option<String> {
@@ -131,70 +136,8 @@ fn hint(error: &etcd_snap::Error) -> Option<String> {
     })
 }
 
-impl Render for RestoreReport {
-    fn simple(&self) -> String {
-        let mut lines = String::new();
-        for member in &self.members {
-            lines.push_str(&format!(
-                "Member {} restored in {}\n",
-                text::visible(&member.name),
-                path(&member.data_dir)
-            ));
-        }
-        lines.push_str(&render::lines(&facts(self)));
-        lines
-    }
-
-    fn tables(&self) -> Vec<Table> {
-        let mut rows = Vec::new();
-        for member in &self.members {
-            rows.push(("member", member.name.clone()));
-            rows.push(("member id", member.member_id.to_string()));
-            rows.push(("peer URLs", member.peer_urls.join(", ")));
-            rows.push(("data directory", path(&member.data_dir)));
-            rows.push(("WAL directory", path(&member.wal_dir)));
-        }
-        rows.push(("initial cluster", self.initial_cluster.clone()));
-        rows.push(("token", self.initial_cluster_token.clone()));
-        rows.extend(facts(self));
-        rows.push((
-            "done in",
-            text::duration(Duration::from_millis(self.duration_ms)),
-        ));
-        vec![render::pairs(rows)]
-    }
-}
-
-fn facts(report: &RestoreReport) -> Vec<(&'static str, String)> {
-    let contents = &report.contents;
-    let mut facts = vec![
-        ("cluster id", report.cluster_id.to_string()),
-        (
-            "revision",
-            render::revision(contents.revision, contents.compact_revision),
-        ),
-    ];
-    if contents.revision != report.snapshot_revision {
-        facts.push(("in the snapshot", report.snapshot_revision.to_string()));
-    }
-    facts.extend([
-        (
-            "keys",
-            render::keys(contents.live_keys, contents.total_records),
-        ),
-        ("size", text::size(report.database_bytes)),
-        (
-            "digest",
-            match report.digest {
-                Some(_) => "matches",
-                None => "not compared",
-            }
-            .into(),
-        ),
-    ]);
-    facts
-}
-
-fn path(path: &Path) -> String {
-    text::visible(&path.display().to_string())
+fn without_endpoints(_: &etcd_snap::Error) -> Option<String> {
+    let hint =
+        "if nobody lives any more, leave --endpoints out: the revision is moved far enough then";
+    Some(hint.to_owned())
 }

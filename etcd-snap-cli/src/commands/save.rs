@@ -65,6 +65,9 @@ pub(crate) struct Arguments {
     /// Refuse to replace FILE
     #[arg(long, help_heading = "Target")]
     no_clobber: bool,
+    /// Write the report beside it, as FILE.manifest.json: a restore reads it
+    #[arg(long, help_heading = "Target")]
+    manifest: bool,
     /// Have the members bear it out: one must, none may differ
     #[arg(
         long,
@@ -191,6 +194,12 @@ fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
                 .to_owned(),
         ));
     }
+    if direct && arguments.manifest {
+        return Err(Failure::Usage(
+            "--manifest wants a file: a pipe or a device has no place for a manifest beside it"
+                .to_owned(),
+        ));
+    }
     let target = if to_output {
         standard::output()?
     } else {
@@ -232,6 +241,7 @@ impl Arguments {
                 Some(When::Required) => Attest::Required,
             })
             .with_keep_unproven(self.keep_unproven)
+            .with_manifest(self.manifest)
     }
 
     fn hint(&self, error: &etcd_snap::Error, direct: bool) -> Option<String> {

@@ -1,5 +1,11 @@
 //! Data directories from the command line.
 
+mod compare;
+mod identity;
+mod plan;
+mod revision;
+mod several;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -31,7 +37,10 @@ fn the_data_directory_is_named_after_the_member() {
     let room = Room::new();
     room.run("restore good.db --name m1 --initial-cluster m1=http://localhost:2380")
         .code(0);
-    assert_eq!(room.names(), ["good.db", "m1.etcd"]);
+    assert_eq!(
+        room.names(),
+        ["good.db", "m1.etcd", "m1.etcd.restore-report.json"]
+    );
 }
 
 #[test]
@@ -39,7 +48,10 @@ fn the_wal_goes_where_it_is_wanted() {
     let room = Room::new();
     room.run("restore good.db --data-dir data --wal-dir wal")
         .code(0);
-    assert_eq!(room.names(), ["data", "good.db", "wal"]);
+    assert_eq!(
+        room.names(),
+        ["data", "data.restore-report.json", "good.db", "wal"]
+    );
     assert!(!room.path().join("data/member/wal").exists());
 }
 
@@ -103,7 +115,7 @@ fn all_that_is_made_is_for_its_owner_only_whatever_the_umask() {
             }
             seen += 1;
         }
-        assert_eq!(seen, 8, "{umask}");
+        assert_eq!(seen, 9, "{umask}");
     }
 }
 

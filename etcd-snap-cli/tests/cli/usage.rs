@@ -38,6 +38,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ),
         ("save new.db -d two..dots", "is no domain"),
         ("save new.db --user ann", "ETCDCTL_PASSWORD"),
+        ("save - --manifest", "--manifest wants a file"),
         ("save new.db --keep-unproven", "--attest[=<WHEN>]"),
         (
             "save new.db --attest=often",

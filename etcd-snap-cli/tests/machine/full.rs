@@ -79,7 +79,11 @@ fn a_full_disk_is_a_failure_that_leaves_nothing() -> Result<()> {
         );
         return Ok(());
     }
-    expect(&enough, 0, &["left: ./new ./new.db ./new/member "])?;
+    expect(
+        &enough,
+        0,
+        &["left: ./new ./new.db ./new.restore-report.json ./new/member "],
+    )?;
     for (size, verb) in [
         ("64k", "\"$0\" save new.db --endpoints \"$2\""),
         ("64k", "\"$0\" save old.db --endpoints \"$2\""),

@@ -219,7 +219,20 @@ fn a_restore_to_where_nobody_may_write_is_refused_and_leaves_nothing() -> Result
     }
     expect(&restored(&own.join("empty"), None)?, 0, &[])?;
     expect(&restored(&own.join("new"), Some(&own.join("wal")))?, 0, &[])?;
-    ensure!(names(&own)? == ["empty", "new", "wal"]);
+    let reports = ["empty.restore-report.json", "new.restore-report.json"];
+    ensure!(names(&own)? == ["empty", reports[0], "new", reports[1], "wal"]);
+    // Into a directory of one's own that lies where nobody may write: the member is what counts.
+    set_mode(&foreign, 0o755)?;
+    give(&foreign.join("empty"))?;
+    set_mode(&foreign.join("empty"), 0o755)?;
+    set_mode(&foreign, 0o555)?;
+    let output = restored(&foreign.join("empty"), None)?;
+    expect(
+        &output,
+        0,
+        &["their report is not written", "Permission denied"],
+    )?;
+    ensure!(names(&foreign)? == ["empty"]);
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod maintenance;
 mod members;
 mod probe;
 mod tls;
+mod together;
 mod witness;
 
 pub use auth::Password;
@@ -30,6 +31,7 @@ pub(crate) use choose::{Candidates, reach};
 pub(crate) use endpoint::Endpoint;
 pub(crate) use maintenance::{KvHash, Member, MemberStatus, NoHash, SnapshotStream};
 pub(crate) use members::ListedMember;
+pub(crate) use together::together;
 
 use crate::{Error, ErrorKind, Result};
 

@@ -6,6 +6,7 @@ mod flush;
 mod read_at;
 mod staging;
 mod storage;
+mod whole_file;
 
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
@@ -13,3 +14,4 @@ pub(crate) use staging::{
     Replace, StagedFile, StagedTree, directory_of, is_staged_name, remove_dead,
 };
 pub(crate) use storage::{Disk, Lock, NewFile, Storage};
+pub(crate) use whole_file::write_whole;

@@ -22,10 +22,6 @@ const RANDOM_LEN: usize = 16;
 /// What happens to a file that already has the final name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replace {
-    #[cfg_attr(
-        not(feature = "stream"),
-        allow(dead_code, reason = "only a save replaces")
-    )]
     Yes,
     No,
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::time::SystemTime;
 
 use sha1::{Digest as _, Sha1};
 
 use super::{ClusterId, MemberId, PeerUrl, PeerUrls};
-use crate::{Error, Result};
+use crate::{Error, Result, utc};
 
 /// A cluster to be founded: who its members are, and under which ids.
 ///
@@ -75,6 +77,16 @@ impl NewCluster {
             .map(|(name, urls)| NewMember::new(name, PeerUrls::new(urls)?, token))
             .collect::<Result<_>>()?;
         Self::new(members, token)
+    }
+
+    /// A token that no cluster ever had: `etcd-cluster-` with the time and sixteen random digits.
+    ///
+    /// It has to be decided once for all members of a cluster.
+    #[must_use]
+    pub fn fresh_token() -> String {
+        let random = RandomState::new().hash_one(std::process::id());
+        let now = utc::compact(SystemTime::now());
+        format!("etcd-cluster-{now}-{random:016x}")
     }
 
     fn new(mut members: Vec<NewMember>, token: &str) -> Result<Self> {
@@ -210,19 +222,36 @@ impl NewMember {
         if let Some(url) = self.peer_urls.iter().find(|url| lacks(advertised, url)) {
             return Err(Error::invalid(format!(
                 "the initial cluster gives {name:?} the peer URL {url}, which is missing from the advertised peer URLs \
-                 ({advertised}): both lists must be the same"
+                 ({advertised}): both lists must be the same{}",
+                almost(url, advertised)
             ))
             .with_detail("url", url.as_str()));
         }
         if let Some(url) = advertised.iter().find(|url| lacks(&self.peer_urls, url)) {
             return Err(Error::invalid(format!(
                 "the advertised peer URL {url} is missing from what the initial cluster gives {name:?} ({}): both \
-                 lists must be the same",
-                self.peer_urls
+                 lists must be the same{}",
+                self.peer_urls,
+                almost(url, &self.peer_urls)
             ))
             .with_detail("url", url.as_str()));
         }
         Ok(())
+    }
+}
+
+/// In what a URL that looks the same in a list differs.
+fn almost(url: &PeerUrl, list: &PeerUrls) -> &'static str {
+    let place = |url: &PeerUrl| {
+        let text = url.as_str().to_ascii_lowercase();
+        text.split_once("://").map(|(_, place)| place.to_owned())
+    };
+    let Some(other) = list.iter().find(|other| place(other) == place(url)) else {
+        return "";
+    };
+    match url.as_str().eq_ignore_ascii_case(other.as_str()) {
+        true => ", in upper and lower case too",
+        false => ", with http:// or https:// too",
     }
 }
 
@@ -262,6 +291,19 @@ mod tests {
         assert_eq!(cluster.id().get(), 14_841_639_068_965_178_418);
         let member = cluster.member("default").unwrap();
         assert_eq!(member.id().get(), 10_276_657_743_932_975_437);
+    }
+
+    #[test]
+    fn a_fresh_token_gives_ids_that_were_never_there() {
+        let tokens = [NewCluster::fresh_token(), NewCluster::fresh_token()];
+        assert_ne!(tokens[0], tokens[1]);
+        for token in &tokens {
+            assert_eq!(
+                token.len(),
+                "etcd-cluster-20261126T011944Z-0123456789abcdef".len()
+            );
+            assert!(token.starts_with("etcd-cluster-2"), "{token}");
+        }
     }
 
     #[test]
@@ -365,6 +407,30 @@ mod tests {
             sentence.contains("the advertised peer URL http://c:1 is missing"),
             "{sentence}"
         );
+    }
+
+    #[test]
+    fn urls_that_almost_agree_are_told_apart() {
+        let cluster = NewCluster::parse("m=https://host:1", "t").unwrap();
+        for (urls, end) in [
+            (
+                "https://Host:1",
+                "must be the same, in upper and lower case too",
+            ),
+            (
+                "http://host:1",
+                "must be the same, with http:// or https:// too",
+            ),
+            ("https://other:1", "must be the same"),
+        ] {
+            let advertised = PeerUrls::parse(urls).unwrap();
+            let member = cluster.member("m").unwrap();
+            let sentence = member
+                .check_advertised(&advertised)
+                .unwrap_err()
+                .to_string();
+            assert!(sentence.ends_with(end), "{sentence}");
+        }
     }
 
     fn urls_of_members() -> impl Strategy<Value = Vec<(String, String)>> {

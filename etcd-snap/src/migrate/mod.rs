@@ -6,7 +6,6 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::path::Path;
 use std::time::Instant;
 
@@ -15,7 +14,7 @@ pub use report::MigrateReport;
 
 use crate::backend::{StorageVersion, bucket, meta_key};
 use crate::bbolt::{Edit, Records};
-use crate::data_dir::HeldDatabase;
+use crate::data_dir::{self, HeldDatabase};
 use crate::observe::{Event, Phase, tell};
 use crate::raft::log::{self, Segment};
 use crate::verify::{Findings, Wants, look};
@@ -71,7 +70,9 @@ pub fn migrate(
         return Ok(report);
     }
 
-    let segments = segments(data_dir, options)?;
+    let own = data_dir::wal(data_dir);
+    let wal_dir = options.wal_dir.as_deref().unwrap_or(&own);
+    let segments = data_dir::segments(options.storage.as_ref(), wal_dir)?;
     let detected = newest_entries(&segments)?;
     match plan::plan(current, target, options.newest)
         .and_then(|steps| understands(current, target, detected).map(|()| steps))
@@ -128,38 +129,6 @@ fn detect(settings: &Records, snapshot: &Snapshot) -> Result<StorageVersion> {
         )
         .with_detail("refusal", "no-term")),
     }
-}
-
-/// The WAL, in the order of its files.
-fn segments(data_dir: &Path, options: &MigrateOptions) -> Result<Vec<Segment>> {
-    let own = data_dir.join("member").join("wal");
-    let directory = options.wal_dir.as_deref().unwrap_or(&own);
-    let mut names: Vec<_> = options
-        .storage
-        .list(directory)
-        .map_err(|e| {
-            Error::io("look into the WAL directory", directory, e).with_detail("wal", "list")
-        })?
-        .into_iter()
-        .filter_map(|name| Some((Segment::numbers(name.to_str()?)?, name)))
-        .collect();
-    names.sort();
-    if names.is_empty() {
-        return Err(Error::new(
-            ErrorKind::NotFound,
-            format!("there is no WAL in {}", directory.display()),
-        )
-        .with_path(directory)
-        .with_detail("wal", "none"));
-    }
-    let open = |(numbers, name)| {
-        let path = directory.join(name);
-        let file = File::open(&path)
-            .map_err(|e| Error::io("open", &path, e).with_detail("wal", "open"))?;
-        let name = path.display().to_string();
-        Ok(Segment::new(numbers, name, Box::new(file)))
-    };
-    names.into_iter().map(open).collect()
 }
 
 fn newest_entries(segments: &[Segment]) -> Result<Option<StorageVersion>> {

@@ -39,6 +39,16 @@ impl Segment {
         }
     }
 
+    /// Of the first entry that may stand in it.
+    pub(super) fn index(&self) -> u64 {
+        self.index
+    }
+
+    /// Whether the log begins with it.
+    pub(super) fn is_first(&self) -> bool {
+        self.sequence == 0
+    }
+
     /// The number of a segment and the index of its first entry, by its file name; `None` of other files.
     pub(crate) fn numbers(file_name: &str) -> Option<(u64, u64)> {
         let (sequence, index) = file_name.strip_suffix(".wal")?.split_once('-')?;
@@ -199,7 +209,7 @@ fn version_of(frame: &Frame, entry: Entry) -> Result<Option<StorageVersion>> {
 }
 
 /// Calls `each` with every record, in order.
-fn walk(segments: &[Segment], each: &mut dyn FnMut(&Frame) -> Result<()>) -> Result<()> {
+pub(super) fn walk(segments: &[Segment], each: &mut dyn FnMut(&Frame) -> Result<()>) -> Result<()> {
     let mut crc = 0;
     for (n, segment) in segments.iter().enumerate() {
         let is_last = n.saturating_add(1) == segments.len();

@@ -64,6 +64,8 @@ pub(super) struct ConfChange {
 impl ConfChange {
     /// `raftpb.ConfChangeAddNode`.
     pub(super) const ADD_NODE: i32 = 0;
+    /// `raftpb.ConfChangeRemoveNode`.
+    pub(super) const REMOVE_NODE: i32 = 1;
 }
 
 /// `raftpb.HardState`.

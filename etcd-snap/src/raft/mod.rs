@@ -10,6 +10,7 @@ mod messages;
 pub(crate) mod repaired;
 pub(crate) mod snap;
 mod store_v2;
+pub(crate) mod survey;
 pub(crate) mod wal;
 
 #[cfg(test)]

@@ -2,10 +2,15 @@
 
 mod amend;
 mod bump;
+mod compare;
 mod database;
+mod identity;
 mod layout;
+mod old_members;
 mod options;
+mod plan;
 mod report;
+mod seen;
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +19,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub use bump::{Bumped, decide_bump};
+pub use compare::{CompareOptions, CompareReport, ComparedBy, ComparedMember, compare_restored};
+pub use old_members::{SnapshotMember, snapshot_members};
 pub use options::{Bump, MemberTarget, RestoreOptions};
+pub use plan::{PlanFile, PlannedMember, RestorePlan};
 pub use report::{RestoreReport, RestoredMember};
+pub use seen::{Seen, SeenIn};
 
 use crate::io::{Disk, NewFile, Storage};
 use crate::observe::{Event, Phase, tell};
@@ -64,8 +74,17 @@ fn restore_with(
 
     options.check()?;
     let members = members(cluster, targets)?;
+    bump::require_all_members(cluster, targets, options)?;
     let layout = Layout::plan(&members)?;
     database::require_restorable(snapshot, options)?;
+    let bump = decide_bump(snapshot, targets, options)?;
+    let options = &match &bump {
+        Some(bump) => options.clone().with_decided_bump(bump.clone()),
+        None => options.clone(),
+    };
+
+    let mut notes = notes(snapshot, cluster, options);
+    notes.extend(bump::behind(snapshot, bump.as_ref(), targets, options));
 
     let mut staging = layout.stage(storage)?;
     let mut finished: Option<database::Restored> = None;
@@ -90,6 +109,8 @@ fn restore_with(
         cluster,
         &layout,
         restored,
+        bump,
+        notes,
         crate::milliseconds(started),
     ))
 }
@@ -114,6 +135,12 @@ fn members<'a>(
         members.push((member, target));
     }
     Ok(members)
+}
+
+/// What a person should know. Members that cannot be read are damage, which the restore finds itself.
+fn notes(snapshot: &Snapshot, cluster: &NewCluster, options: &RestoreOptions) -> Vec<String> {
+    let old = snapshot_members(snapshot).unwrap_or_default();
+    identity::doubts(cluster, &old, options.old_cluster)
 }
 
 /// WAL and `.snap`, written, synced and read back.

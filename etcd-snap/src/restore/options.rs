@@ -4,8 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::bump::Bumped;
+use super::seen::Seen;
 use crate::observe::{Observer, Silent};
-use crate::{Error, PeerUrls, Result, Revision};
+use crate::{ClusterId, Error, PeerUrls, Result, Revision};
 
 /// How far the revision is moved ahead, so that clients which saw revisions newer than the snapshot are not misled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,6 +20,9 @@ pub enum Bump {
     By(u64),
     /// To the first revision above this one, and above the snapshot's own.
     Above(Revision),
+    /// Above all that clients can have seen, with a margin: see [`decide_bump`](crate::decide_bump). All members of the cluster have
+    /// to be made at once. Implies [`with_mark_compacted`](RestoreOptions::with_mark_compacted).
+    Automatic,
 }
 
 /// How to restore.
@@ -26,6 +31,9 @@ pub struct RestoreOptions {
     pub(super) skip_hash_check: bool,
     pub(super) bump: Bump,
     pub(super) mark_compacted: bool,
+    pub(super) seen: Vec<Seen>,
+    pub(super) decided: Option<Bumped>,
+    pub(super) old_cluster: Option<ClusterId>,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -35,6 +43,9 @@ impl Default for RestoreOptions {
             skip_hash_check: false,
             bump: Bump::None,
             mark_compacted: false,
+            seen: Vec::new(),
+            decided: None,
+            old_cluster: None,
             observer: Arc::new(Silent),
         }
     }
@@ -63,6 +74,32 @@ impl RestoreOptions {
         self
     }
 
+    /// Something that tells what clients have seen, for [`Bump::Automatic`]; may be given several times. What is in the data
+    /// directories of the targets is looked at without being asked.
+    #[must_use]
+    pub fn with_seen(mut self, seen: Seen) -> Self {
+        self.seen.push(seen);
+        self
+    }
+
+    /// Moves the revision ahead as [`decide_bump`](crate::decide_bump) has decided it, and marks it as compacted. The report says
+    /// where the number came from.
+    #[must_use]
+    pub fn with_decided_bump(mut self, decided: Bumped) -> Self {
+        self.bump = Bump::By(decided.by);
+        self.mark_compacted = true;
+        self.decided = Some(decided);
+        self
+    }
+
+    /// The cluster that the snapshot is from, as its [`Manifest`](crate::Manifest) says: a new cluster with the same id is
+    /// pointed out.
+    #[must_use]
+    pub fn with_old_cluster(mut self, id: ClusterId) -> Self {
+        self.old_cluster = Some(id);
+        self
+    }
+
     /// Who is told of progress, and may stop the work.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -71,6 +108,9 @@ impl RestoreOptions {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        if self.bump == Bump::Automatic {
+            return Ok(());
+        }
         let bumps = !matches!(self.bump, Bump::None | Bump::By(0));
         if bumps == self.mark_compacted {
             return Ok(());

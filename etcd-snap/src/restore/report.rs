@@ -1,12 +1,16 @@
 //! What a restore did.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::bump::Bumped;
 use super::database::Restored;
 use super::layout::Layout;
-use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Revision, Snapshot};
+use crate::io::{Disk, Replace, Storage, write_whole};
+use crate::path_text;
+use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Result, Revision, Snapshot};
 
 /// What a restore made, and from what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +37,12 @@ pub struct RestoreReport {
     pub database_bytes: u64,
     /// What the new database holds; its revision is the bumped one.
     pub contents: Contents,
+    /// How far the revision was moved ahead; `None` where it was not.
+    #[serde(default)]
+    pub bump: Option<Bumped>,
+    /// What a person should know: what is probably not meant, and what could not be looked at.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -55,11 +65,26 @@ pub struct RestoredMember {
     pub peer_urls: Vec<String>,
 }
 
+impl RestoreReport {
+    /// Writes the report as JSON to a file, which appears whole, and takes the place of one that is there. Not into a data
+    /// directory: etcd warns of what it does not know there.
+    ///
+    /// # Errors
+    /// Those of the disk. What was there before stays.
+    pub fn write_to(&self, path: impl AsRef<Path>) -> Result<()> {
+        let disk: Arc<dyn Storage> = Arc::new(Disk);
+        let text = path_text::text(self)?;
+        write_whole(&disk, path.as_ref(), text.as_bytes(), Replace::Yes).map(drop)
+    }
+}
+
 pub(super) fn report(
     snapshot: &Snapshot,
     cluster: &NewCluster,
     layout: &Layout<'_>,
     restored: Restored,
+    bump: Option<Bumped>,
+    notes: Vec<String>,
     duration_ms: u64,
 ) -> RestoreReport {
     let members = layout
@@ -89,6 +114,8 @@ pub(super) fn report(
         members,
         database_bytes: restored.size_bytes,
         contents: restored.contents,
+        bump,
+        notes,
         duration_ms,
     }
 }

@@ -10,8 +10,8 @@ use super::{
 use crate::io::faulty::{Fault, FaultyDisk};
 use crate::stream::Chunk;
 use crate::{
-    AttestReport, AttestVerdict, ErrorKind, Result, Revision, Snapshot, Unproven, VerifyOptions,
-    verify,
+    AttestReport, AttestVerdict, ErrorKind, Manifest, Result, Revision, Snapshot, Unproven,
+    VerifyOptions, verify,
 };
 
 fn original() -> Vec<u8> {
@@ -135,6 +135,47 @@ fn a_step_that_is_the_last_leaves_the_old_file_or_the_whole_new_one() {
         save(FaultyDisk::new(u64::MAX, Fault::Once), &target, false).unwrap();
         assert!(is_whole(&target));
     }
+}
+
+#[test]
+fn a_manifest_is_that_of_the_snapshot_beside_it_or_missing() {
+    let run = |disk: FaultyDisk, target: &Path, manifest: bool| {
+        let options = SaveOptions::default()
+            .with_manifest(manifest)
+            .with_storage(Arc::new(disk));
+        block_on(save_chunks(tokio_stream::iter(chunks()), target, &options))
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("backup.db");
+    let beside = directory.path().join("backup.db.manifest.json");
+    let whole = FaultyDisk::new(u64::MAX, Fault::Once);
+    let report = run(whole.clone(), &target, true).unwrap();
+    let snapshot = Snapshot::open(&target).unwrap();
+    let read = || Manifest::beside(&Snapshot::open(&target).unwrap());
+    let manifest = read().unwrap().unwrap();
+    assert_eq!(Some(manifest.digest), snapshot.digest());
+    assert_eq!(manifest.saved_at, report.saved_at);
+    let text = std::fs::read(&beside).unwrap();
+    assert_eq!(serde_json::from_slice::<SaveReport>(&text).unwrap(), report);
+
+    let unmanifested = steps();
+    for failing in unmanifested..whole.steps() {
+        for wanted in [true, false] {
+            std::fs::write(&beside, "of another snapshot").unwrap();
+            let saved = run(FaultyDisk::new(failing, Fault::Once), &target, wanted);
+            assert!(is_whole(&target));
+            assert_eq!(saved.is_err(), wanted, "{failing}");
+            if let Err(e) = saved {
+                assert!(e.to_string().contains("its manifest is missing"), "{e}");
+            }
+            assert_eq!(read().unwrap(), None, "{failing}");
+        }
+    }
+    run(whole.clone(), &target, false).unwrap();
+    assert!(!beside.exists());
+    std::fs::write(&beside, "of another snapshot").unwrap();
+    run(whole, &target, false).unwrap();
+    assert!(read().unwrap().is_some());
 }
 
 fn kept(error: &crate::Error) -> Option<PathBuf> {

@@ -241,6 +241,13 @@ fn not_to_be_attested() -> Error {
     )
 }
 
+/// There is nothing that a manifest could lie beside.
+fn no_place_for_manifest() -> Error {
+    Error::invalid(
+        "a pipe or a device has no place for a manifest beside it: save to a file, or without",
+    )
+}
+
 /// A snapshot that is whole, checked and on the disk, and has no name yet; or one that has left.
 pub(crate) struct Arrived {
     received: Received,
@@ -308,13 +315,20 @@ fn conclude(
     if attest.is_some() && options.keep_unproven() {
         outlet.forget_unproven(options);
     }
-    Ok(SaveReport::new(
+    let report = SaveReport::new(
         outlet.into_path(),
         origin,
         arrived,
         attest,
+        arrival.at,
         crate::milliseconds(publishing),
-    ))
+    );
+    match report.write_manifest(options) {
+        Err(e) if options.manifest() => return Err(e),
+        Err(e) => tell(options.observer(), &Event::Note(e.chain())).unwrap_or_default(),
+        Ok(()) => {}
+    }
+    Ok(report)
 }
 
 /// Why there is no file, or one of another name.

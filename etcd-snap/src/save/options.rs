@@ -41,6 +41,7 @@ pub struct SaveOptions {
     no_clobber: bool,
     attest: Attest,
     keep_unproven: bool,
+    manifest: bool,
     observer: Arc<dyn Observer>,
     storage: Arc<dyn Storage>,
 }
@@ -53,6 +54,7 @@ impl Default for SaveOptions {
             no_clobber: false,
             attest: Attest::No,
             keep_unproven: false,
+            manifest: false,
             observer: Arc::new(Silent),
             storage: Arc::new(Disk),
         }
@@ -102,6 +104,18 @@ impl SaveOptions {
         self
     }
 
+    /// Writes the report beside the snapshot when that has its name, under the same name and `.manifest.json`: a
+    /// [`Manifest`](crate::Manifest), which tells a restore where the snapshot is from. One that lies there is replaced. A pipe, a
+    /// device or a writer has no place for one.
+    ///
+    /// Where the manifest cannot be written, the save fails, and the sentence says that the snapshot is there. One that lies there
+    /// is written anew without being asked for, as it would speak of another file; that this fails is a note.
+    #[must_use]
+    pub fn with_manifest(mut self, manifest: bool) -> Self {
+        self.manifest = manifest;
+        self
+    }
+
     /// Who is told of progress, and may stop the work.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -140,6 +154,10 @@ impl SaveOptions {
         self.keep_unproven
     }
 
+    pub(crate) fn manifest(&self) -> bool {
+        self.manifest
+    }
+
     pub(crate) fn observer(&self) -> &dyn Observer {
         self.observer.as_ref()
     }
@@ -161,6 +179,7 @@ impl fmt::Debug for SaveOptions {
             .field("no_clobber", &self.no_clobber)
             .field("attest", &self.attest)
             .field("keep_unproven", &self.keep_unproven)
+            .field("manifest", &self.manifest)
             .finish_non_exhaustive()
     }
 }

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use super::report::Origin;
 use crate::io::directory_of;
-use crate::{Error, Result, Revision};
+use crate::{Error, Result, Revision, utc};
 
 /// What most filesystems allow.
 const LONGEST_NAME: usize = 255;
@@ -147,7 +147,7 @@ impl Pattern {
                         .ok_or_else(|| self.nobody_knows(Gap::Revision))?;
                     name.extend(revision.to_string().into_bytes());
                 }
-                Piece::Gap(Gap::Utc) => name.extend(compact_utc(arrival.at).into_bytes()),
+                Piece::Gap(Gap::Utc) => name.extend(utc::compact(arrival.at).into_bytes()),
                 Piece::Gap(gap) => name.extend(self.of_origin(*gap, origin)?.into_bytes()),
             }
         }
@@ -271,13 +271,6 @@ fn refuse_in_directory(path: &Path) -> Result<()> {
         }
         None => Ok(()),
     }
-}
-
-/// `20261125T213719Z`: in the order of time, and without the colons that some filesystems refuse.
-fn compact_utc(at: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(at)
-        .to_string()
-        .replace(['-', ':'], "")
 }
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! What a save has to say.
 
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::Arrived;
+use super::{Arrived, SaveOptions};
 use crate::attest::AttestReport;
+use crate::io::{Replace, write_whole};
+use crate::path_text::text;
 use crate::stream::{Arrivals, PassedOver};
 use crate::verify::Contents;
-use crate::{ClusterId, Digest, MemberId, ProofKind};
+use crate::{ClusterId, Digest, Error, Manifest, MemberId, ProofKind, Result, utc};
 
 /// What was saved, from where, and what it holds.
 ///
@@ -38,6 +41,9 @@ pub struct SaveReport {
     pub passed_over: Vec<PassedOver>,
     /// Since etcd 3.6, for example `3.6.0`.
     pub storage_version: Option<String>,
+    /// When the last byte had come and was proven, as `2026-11-26T01:19:44Z`.
+    #[serde(default)]
+    pub saved_at: Option<String>,
     /// Bytes of the file: the database and its digest.
     pub size_bytes: u64,
     /// The SHA-256 of the database, which ends the file.
@@ -93,11 +99,37 @@ impl Origin {
 }
 
 impl SaveReport {
+    /// Writes the report beside the snapshot, where that is wanted, or where one lies that is of the snapshot before.
+    pub(super) fn write_manifest(&self, options: &SaveOptions) -> Result<()> {
+        let Some(snapshot) = &self.path else {
+            return Ok(());
+        };
+        let path = Manifest::path_for(snapshot);
+        if !options.manifest() && !path.is_file() {
+            return Ok(());
+        }
+        let storage = &options.storage();
+        let written = text(self)
+            .and_then(|text| write_whole(storage, &path, text.as_bytes(), Replace::Yes).map(drop));
+        written.map_err(|e| {
+            // What lies there speaks of the file that was here before.
+            let _ = storage.remove_file(&path);
+            let message = format!(
+                "the snapshot is saved as {} and proven, and its manifest is missing",
+                snapshot.display()
+            );
+            Error::new(e.kind(), message)
+                .with_path(&path)
+                .with_source(e)
+        })
+    }
+
     pub(crate) fn new(
         path: Option<PathBuf>,
         origin: Origin,
         arrived: Arrived,
         attest: Option<AttestReport>,
+        at: SystemTime,
         publish_ms: u64,
     ) -> Self {
         let Arrived {
@@ -121,6 +153,7 @@ impl SaveReport {
             etcd_version: origin.etcd_version,
             passed_over: origin.passed_over,
             storage_version: in_file.or(from_stream),
+            saved_at: Some(utc::rfc3339(at)),
             size_bytes: received.database_bytes.saturating_add(Digest::LEN as u64),
             digest: received.digest,
             contents,

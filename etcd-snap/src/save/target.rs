@@ -75,14 +75,10 @@ impl Target {
 
     /// Makes sure that the target can be written: by beginning to write beside it, or by opening it.
     pub(crate) async fn open(self, options: &SaveOptions) -> Result<(Outlet, Sink)> {
-        let attests = options.attest() != Attest::No;
         match self.0 {
-            Place::Descriptor(..) | Place::Writer(..) if attests => {
-                Err(super::not_to_be_attested())
-            }
             Place::Path(path) => match look_at(&path, options.replace())? {
-                Some(_) if attests => Err(super::not_to_be_attested()),
                 Some(kind) => {
+                    may_be_direct(options)?;
                     let file = direct::open(&path, kind, options).await?;
                     let name = path.display().to_string();
                     let direct = Direct::to_descriptor(name, file)?;
@@ -101,10 +97,12 @@ impl Target {
                 staged(stage(path, options)?, Some(pattern))
             }
             Place::Descriptor(name, descriptor) => {
+                may_be_direct(options)?;
                 let direct = Direct::to_descriptor(name, descriptor.into())?;
                 Ok((Outlet::Direct(None), Sink::Direct(direct)))
             }
             Place::Writer(name, writer) => {
+                may_be_direct(options)?;
                 let direct = Direct::to_writer(name, writer);
                 Ok((Outlet::Direct(None), Sink::Direct(direct)))
             }
@@ -122,6 +120,17 @@ impl fmt::Debug for Target {
             }
         }
     }
+}
+
+/// Refuses what needs a file.
+fn may_be_direct(options: &SaveOptions) -> Result<()> {
+    if options.attest() != Attest::No {
+        return Err(super::not_to_be_attested());
+    }
+    if options.manifest() {
+        return Err(super::no_place_for_manifest());
+    }
+    Ok(())
 }
 
 /// Where a snapshot goes that the members do not bear out.

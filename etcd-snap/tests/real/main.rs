@@ -18,6 +18,7 @@ mod live;
 mod migrate;
 mod pages;
 mod report;
+mod seen;
 mod streams;
 mod unreachable;
 mod watch;

@@ -1,5 +1,6 @@
 //! Who takes part, and how each is called.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,6 +9,7 @@ use etcd_snap_testdata::cluster::{Cluster, Security};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 
 use super::comparison::{Before, Comparison, Contender, Role};
+use super::restore;
 use crate::test::{cargo, succeed};
 
 /// The executables.
@@ -173,6 +175,105 @@ impl Programs {
         }
     }
 
+    /// The data directories of three members: one run of ours, one for each member of theirs.
+    pub(super) fn restore_three(&self, snapshot: &Path, folder: &Path) -> Comparison {
+        // Addresses: names would be looked up by some.
+        const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
+        let url = |member: &str| format!("https://10.0.0.{}:2380", &member[1..]);
+        let initial_cluster = MEMBERS
+            .map(|member| format!("{member}={}", url(member)))
+            .join(",");
+        let out = folder.join("restored");
+        let mut ours = clean(&self.etcd_snap);
+        ours.arg("restore").arg(snapshot);
+        ours.args([
+            "--initial-cluster",
+            &initial_cluster,
+            "--initial-cluster-token",
+            "bench",
+        ]);
+        ours.args(["--all-members", "--output-dir"]).arg(&out);
+        let theirs = self.etcdutl.iter().map(|(version, program)| {
+            let one = |member: &str| {
+                format!(
+                    "{} snapshot restore {} --initial-cluster {initial_cluster} --initial-cluster-token bench --name {member} \
+                     --initial-advertise-peer-urls {} --data-dir {}",
+                    program.display(),
+                    snapshot.display(),
+                    url(member),
+                    out.join(member).display()
+                )
+            };
+            let mut command = clean(Path::new("sh"));
+            command.arg("-ec").arg(MEMBERS.map(one).join("\n"));
+            (format!("etcdutl {version}, three runs"), Role::Tool, command)
+        });
+        let all = std::iter::once((own_name(), Role::Ours, ours)).chain(theirs);
+        Comparison {
+            work: restore::THREE,
+            contenders: all
+                .map(|(name, role, command)| Contender {
+                    name,
+                    role,
+                    command,
+                    makes: Some(out.clone()),
+                    before: Before::Nothing,
+                })
+                .collect(),
+        }
+    }
+
+    /// A snapshot without free pages; theirs is a defragmentation.
+    pub(super) fn squeeze(&self, snapshot: &Path, folder: &Path) -> Result<Comparison> {
+        let squeezed = folder.join("squeezed.db");
+        let mut command = clean(&self.etcd_snap);
+        command.arg("squeeze").arg(snapshot).arg(&squeezed);
+        let mut comparison = self.defrag(snapshot, folder)?;
+        comparison.work = restore::SQUEEZE;
+        for contender in &mut comparison.contenders {
+            if contender.role == Role::Ours {
+                *contender = Contender {
+                    name: own_name(),
+                    role: Role::Ours,
+                    command: std::mem::replace(&mut command, Command::new("false")),
+                    makes: Some(squeezed.clone()),
+                    before: Before::Nothing,
+                };
+            }
+        }
+        Ok(comparison)
+    }
+
+    /// The database of a stopped member, written anew in its place.
+    pub(super) fn defrag(&self, snapshot: &Path, folder: &Path) -> Result<Comparison> {
+        let data_dir = folder.join("defrag.etcd");
+        let database = data_dir.join("member/snap/db");
+        fs::create_dir_all(data_dir.join("member/snap"))?;
+        let theirs = self
+            .etcdutl
+            .iter()
+            .map(|(version, program)| (format!("etcdutl {version}"), Role::Tool, program));
+        let all = std::iter::once((own_name(), Role::Ours, &self.etcd_snap)).chain(theirs);
+        let contender = |(name, role, program): (String, Role, &PathBuf)| {
+            let mut command = clean(program);
+            command.args(["defrag", "--data-dir"]).arg(&data_dir);
+            Contender {
+                name,
+                role,
+                command,
+                makes: Some(database.clone()),
+                before: Before::Copy {
+                    from: snapshot.to_owned(),
+                    to: database.clone(),
+                },
+            }
+        };
+        Ok(Comparison {
+            work: restore::DEFRAG,
+            contenders: all.map(contender).collect(),
+        })
+    }
+
     /// etcd-snap and every etcdutl, with the same verb, which ends in an option that wants its value.
     fn offline(&self, verb: &[&str], snapshot: &Path) -> Vec<Contender> {
         let contender = |name, role, program: &Path, before: &[&str]| {
@@ -242,8 +343,6 @@ fn fastest_sha256() -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use etcd_snap_testdata::bulk::{Bulk, Profile};
 
     use super::*;

@@ -7,16 +7,14 @@ mod members;
 mod options;
 mod position;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
-
-use tokio::task::JoinSet;
 
 pub use options::AttestOptions;
 
 use super::{AttestReport, AttestedMember, CannotTell};
 use crate::apart::apart;
+use crate::client::together;
 use crate::observe::{Event, Phase, tell};
 use crate::{Cluster, Error, ErrorKind, Result, Revision, Snapshot};
 use ask::ask;
@@ -167,26 +165,4 @@ impl From<&Error> for Doubt {
         };
         Self::new(reason, error.chain())
     }
-}
-
-/// Does it all at the same time, and gives the results in the order of the works.
-async fn together<T: Send + 'static>(
-    works: impl IntoIterator<Item = impl Future<Output = T> + Send + 'static>,
-) -> Result<Vec<T>> {
-    let mut tasks = JoinSet::new();
-    for (place, work) in works.into_iter().enumerate() {
-        tasks.spawn(async move { (place, work.await) });
-    }
-    let mut done = BTreeMap::new();
-    while let Some(joined) = tasks.join_next().await {
-        let (place, result) = joined.map_err(|e| {
-            Error::new(
-                ErrorKind::Io,
-                "the task that asks a member died; this is a fault of etcd-snap",
-            )
-            .with_source(e)
-        })?;
-        done.insert(place, result);
-    }
-    Ok(done.into_values().collect())
 }
