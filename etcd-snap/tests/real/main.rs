@@ -13,6 +13,7 @@ mod databases;
 mod defrag;
 mod edits;
 mod hash_kv;
+mod identity;
 mod interop;
 mod live;
 mod migrate;
@@ -129,6 +130,27 @@ fn restore_plan(plan: &Plan, snapshot: &Path, options: &RestoreOptions) -> Resul
         .collect::<Result<Vec<_>>>()?;
     let snapshot = Snapshot::open(snapshot)?;
     Ok(etcd_snap::restore(&snapshot, &cluster, &targets, options)?)
+}
+
+/// What makes servers compare their data with that of the others: before they serve, every second, and after compactions.
+fn corruption_checks(version: Version) -> &'static [&'static str] {
+    match version {
+        Version::V3_4 => &[
+            "--experimental-initial-corrupt-check",
+            "--experimental-corrupt-check-time=1s",
+        ],
+        Version::V3_5 => &[
+            "--experimental-initial-corrupt-check",
+            "--experimental-corrupt-check-time=1s",
+            "--experimental-compact-hash-check-enabled",
+            "--experimental-compact-hash-check-time=1s",
+        ],
+        Version::V3_6 | Version::V3_7 => &[
+            "--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true",
+            "--corrupt-check-time=1s",
+            "--compact-hash-check-time=1s",
+        ],
+    }
 }
 
 /// What the tools of every minor say of a file: the hash is the same everywhere, the rest has changed its meaning.
