@@ -8,7 +8,9 @@ mod request;
 
 use std::path::Path;
 
-use etcd_snap::{Cluster, ErrorKind, Manifest, RestorePlan, Seen, Snapshot, decide_bump, restore};
+use etcd_snap::{
+    Cluster, ErrorKind, Manifest, PlanFile, RestorePlan, Seen, Snapshot, decide_bump, restore,
+};
 
 pub(crate) use arguments::Arguments;
 
@@ -48,59 +50,68 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         let seen = seen.map_err(|failure| failure.or_hint(without_endpoints))?;
         request.options = request.options.with_seen(seen);
     }
-    let Request {
-        cluster,
-        targets,
-        options,
-        again,
-    } = request;
-    let (digest, options) = watched_with(&interrupt, output.quiet, |progress| {
-        let digest = match plan_path {
-            Some(_) => Some(RestorePlan::digest_of(
-                &snapshot,
-                &options,
-                progress.as_ref(),
-            )?),
-            None => None,
-        };
-        let options = options.with_observer(progress);
-        let decided = decide_bump(&snapshot, &targets, &options)?;
-        Ok((
-            digest,
-            match decided {
-                Some(decided) => options.with_decided_bump(decided),
-                None => options,
-            },
-        ))
-    })
-    .map_err(|failure| failure.or_hint(hint))?;
-    let plan_file = match (plan_path, &planned, digest) {
-        (_, Some(plan), Some(digest)) => {
-            plan.require_snapshot(&snapshot, digest)?;
-            None
-        }
-        (Some(path), None, Some(digest)) => {
-            let plan = RestorePlan::new(digest, &cluster, &options)?;
-            Some(plan::write(path, &plan)?)
-        }
-        _ => None,
+    let request = decided(request, &snapshot, &interrupt, output)?;
+    let plan_file = match plan_path {
+        Some(path) => keep_to_plan(
+            path,
+            planned.as_ref(),
+            &request,
+            &snapshot,
+            &interrupt,
+            output,
+        )?,
+        None => None,
     };
     let restored = watched_with(&interrupt, output.quiet, |progress| {
-        restore(
-            &snapshot,
-            &cluster,
-            &targets,
-            &options.with_observer(progress),
-        )
+        let options = request.options.with_observer(progress);
+        restore(&snapshot, &request.cluster, &request.targets, &options)
     })
     .map_err(|failure| failure.or_hint(hint))?;
     if let Some(plan_file) = plan_file {
         plan_file.keep();
     }
-    let report = Report::new(restored, again, arguments, manifest);
+    let report = Report::new(restored, request.again, arguments, manifest);
     report.warn();
     report.write_beside(arguments.output_dir.as_deref());
     render::print(&report, output.write_out)
+}
+
+/// How far the revision is moved, before anything is made.
+fn decided(
+    mut request: Request,
+    snapshot: &Snapshot,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Request> {
+    let decided = watched_with(interrupt, output.quiet, |progress| {
+        let options = request.options.clone().with_observer(progress);
+        decide_bump(snapshot, &request.targets, &options)
+    })
+    .map_err(|failure| failure.or_hint(hint))?;
+    if let Some(decided) = decided {
+        request.options = request.options.with_decided_bump(decided);
+    }
+    Ok(request)
+}
+
+/// Holds the snapshot against the plan, or writes a plan where there is none: it goes again if the restore fails.
+fn keep_to_plan(
+    path: &Path,
+    planned: Option<&RestorePlan>,
+    request: &Request,
+    snapshot: &Snapshot,
+    interrupt: &Interrupt,
+    output: &Output,
+) -> Result<Option<PlanFile>> {
+    let digest = watched_with(interrupt, output.quiet, |progress| {
+        RestorePlan::digest_of(snapshot, &request.options, progress.as_ref())
+    })?;
+    if let Some(plan) = planned {
+        plan.require_snapshot(snapshot, digest)?;
+        return Ok(None);
+    }
+    let plan = RestorePlan::new(digest, &request.cluster, &request.options)?;
+    plan::write(path, &plan).map(Some)
 }
 
 /// The cluster to ask what clients have seen. Flags that lead to one are often carried over from a save.

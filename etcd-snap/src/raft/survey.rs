@@ -212,4 +212,16 @@ mod tests {
         let error = survey(&[last]).unwrap_err();
         assert!(error.to_string().contains("which member"), "{error}");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_change_makes_it_panic(at: usize, value: u8) {
+            let cluster = cluster();
+            let mut bytes = wal::first_segment(&cluster, &cluster.members()[0]).unwrap();
+            let at = at % bytes.len();
+            bytes[at] = value;
+            let _ = survey(&[segment(bytes.clone(), (0, 0))]);
+            let _ = last_index(&[segment(bytes, (0, 0))], 1);
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! How far the revision is moved ahead (formats.md 5.8).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -68,8 +67,8 @@ pub(super) fn bumped(last: Revision, bump: Bump) -> Result<Option<Revision>> {
 /// written since, and at least a million. With nothing to look at, a billion. `None` where nothing is to be moved.
 ///
 /// # Errors
-/// `InvalidInput` where the revision would go beyond 2^62, or is bumped without being marked as compacted; `Damaged` or `DigestMismatch` where the snapshot is damaged where it
-/// has to be read.
+/// `InvalidInput` where the revision would go beyond 2^62, or is bumped without being marked as compacted; `Damaged` or
+/// `DigestMismatch` where the snapshot is damaged where it has to be read.
 pub fn decide_bump(
     snapshot: &Snapshot,
     targets: &[MemberTarget],
@@ -177,9 +176,9 @@ fn sights(
     targets: &[MemberTarget],
     options: &RestoreOptions,
 ) -> impl Iterator<Item = Result<Seen, String>> {
-    let in_the_way = targets.iter().filter_map(|target| {
+    let in_the_way = targets.iter().flat_map(|target| {
         let own = data_dir::wal(target.data_dir());
-        seen_in(target.data_dir(), target.wal_dir().unwrap_or(&own))
+        seen::in_the_way(target.data_dir(), target.wal_dir().unwrap_or(&own))
     });
     options.seen.iter().cloned().map(Ok).chain(in_the_way)
 }
@@ -197,20 +196,6 @@ fn of_another_cluster(seen: &Seen, options: &RestoreOptions) -> Option<String> {
         "{endpoint} belongs to the cluster {cluster_id}, and the snapshot is from {snapshots}: what clients have seen there counts all \
          the same"
     ))
-}
-
-/// What was seen in a data directory that is there. Damage in it does not stop a restore, which is perhaps why there is one.
-fn seen_in(data_dir: &Path, wal_dir: &Path) -> Option<Result<Seen, String>> {
-    if !data_dir::database(data_dir).exists() {
-        return None;
-    }
-    Some(seen::in_member(data_dir, wal_dir).map_err(|e| {
-        format!(
-            "what clients have seen of {} cannot be told: {}",
-            data_dir.display(),
-            e.chain()
-        )
-    }))
 }
 
 fn above(from: Revision, seen: Revision) -> Revision {
@@ -255,6 +240,7 @@ fn read_whole(snapshot: &Snapshot, options: &RestoreOptions) -> Result<Contents>
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::{Digest, restore};
@@ -341,6 +327,19 @@ mod tests {
         assert_eq!(found.revision.get(), 715 + MILLION);
         let seen = Seen::of_data_dir(folder.path().join("old")).unwrap();
         assert_eq!(found.seen, [seen]);
+
+        // What an earlier restore has put aside was seen too.
+        let member = folder.path().join("old/member");
+        let aside = folder.path().join("old/member.old-20261126T011944Z");
+        fs::rename(&member, &aside).unwrap();
+        let found = decided(&targets, &told([]));
+        assert_eq!(found.revision.get(), 715 + MILLION);
+        assert!(
+            found.seen[0]
+                .to_string()
+                .ends_with("member.old-20261126T011944Z")
+        );
+        fs::rename(&aside, &member).unwrap();
 
         let wal = folder.path().join("old/member/wal");
         fs::remove_dir_all(&wal).unwrap();

@@ -99,7 +99,7 @@ impl Seen {
             // Of what may only be read there is no lock to be had, and no server runs in it.
             Err(_) => None,
         };
-        in_member(data_dir, wal_dir)
+        in_member(data_dir, &data_dir.join("member"), wal_dir)
     }
 
     /// The highest revision among all endpoints of a cluster. One that cannot be asked is named in the [notes](Self::notes).
@@ -153,9 +153,41 @@ impl Seen {
     }
 }
 
-/// Looks into the directories of a member whose lock somebody holds, or nobody can have.
-pub(super) fn in_member(data_dir: &Path, wal_dir: &Path) -> Result<Seen> {
-    let snapshot = Snapshot::open(data_dir::database(data_dir))?;
+/// What was seen in a data directory: by the member in it, and by those that earlier restores have put aside there. Damage in it
+/// does not stop a restore, which is perhaps why there is one: it is a note.
+pub(super) fn in_the_way(data_dir: &Path, wal_dir: &Path) -> Vec<Result<Seen, String>> {
+    let member = data_dir.join("member");
+    let mut found = vec![(data_dir.to_owned(), member, wal_dir.to_owned())];
+    for name in Disk.list(data_dir).unwrap_or_default() {
+        let bytes = name.as_encoded_bytes();
+        if bytes.starts_with(b"member.old-") || bytes.starts_with(b"member.undone-") {
+            let aside = data_dir.join(name);
+            found.push((aside.clone(), aside.clone(), aside.join("wal")));
+        }
+    }
+    found.sort();
+    found
+        .into_iter()
+        .filter(|(_, member, _)| database_in(member).exists())
+        .map(|(shown, member, wal_dir)| {
+            in_member(&shown, &member, &wal_dir).map_err(|e| {
+                format!(
+                    "what clients have seen of {} cannot be told: {}",
+                    shown.display(),
+                    e.chain()
+                )
+            })
+        })
+        .collect()
+}
+
+fn database_in(member: &Path) -> PathBuf {
+    member.join("snap").join("db")
+}
+
+/// Looks into the directories of a member whose lock somebody holds, or nobody can have. `data_dir` is shown.
+fn in_member(data_dir: &Path, member: &Path, wal_dir: &Path) -> Result<Seen> {
+    let snapshot = Snapshot::open(database_in(member))?;
     let status = fast_status(&snapshot)?;
     let database_revision = status
         .revision
