@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use etcd_snap::{Bump, MemberTarget, NewCluster, RestoreOptions, Snapshot, restore};
+use etcd_snap::{Bump, MemberTarget, NewCluster, RestoreOptions, Seen, Snapshot, restore};
 use etcd_snap_testdata::cluster::Cluster;
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::sample;
@@ -122,14 +122,16 @@ impl Scene {
     }
 
     /// The server comes back at the same address with the restored data.
-    fn restore(&mut self, options: &RestoreOptions) -> Result<i64> {
+    fn restore(&mut self, options: RestoreOptions) -> Result<i64> {
         self.cluster.stop(0)?;
         let data_dir = self.cluster.members()[0].data_dir().to_owned();
-        fs::rename(&data_dir, data_dir.with_extension("lost"))?;
+        let lost = data_dir.with_extension("lost");
+        fs::rename(&data_dir, &lost)?;
+        let options = options.with_seen(Seen::of_data_dir(&lost)?);
         let new = NewCluster::parse(&self.cluster.initial_cluster(), "restored")?;
         let snapshot = Snapshot::open(self.cluster.folder().join("snapshot.db"))?;
         let target = MemberTarget::new("m1", data_dir);
-        let report = restore(&snapshot, &new, &[target], options)?;
+        let report = restore(&snapshot, &new, &[target], &options)?;
         self.cluster.start_member(0)?;
         Ok(report.contents.revision.get())
     }
@@ -145,7 +147,7 @@ impl Scene {
 fn after_a_plain_restore_a_watch_misses_every_write_up_to_where_it_was() -> Result<()> {
     for version in sample(Version::ALL, 1) {
         let mut scene = Scene::new(version)?;
-        let restored = scene.restore(&RestoreOptions::default())?;
+        let restored = scene.restore(RestoreOptions::default())?;
         ensure!(restored == scene.saved, "{version}");
         let fresh = Watch::start(&scene.cluster, Some(restored + 1))?;
         let missed: Vec<_> = (0..Scene::AHEAD).map(|n| format!("seen/new-{n}")).collect();
@@ -163,25 +165,34 @@ fn after_a_plain_restore_a_watch_misses_every_write_up_to_where_it_was() -> Resu
     Ok(())
 }
 
+fn is_cancelled_after(bump: Bump, version: Version) -> Result<()> {
+    let mut scene = Scene::new(version)?;
+    let options = RestoreOptions::default()
+        .with_bump(bump)
+        .with_mark_compacted(true);
+    let restored = scene.restore(options)?;
+    ensure!(restored > scene.seen, "{restored}");
+    let revision = scene.put("seen/after")?;
+    ensure!(revision == restored + 1, "{revision}");
+    let said = scene.watch.end()?;
+    ensure!(said.contains("compacted"), "it said {said:?}");
+
+    // What the client does then: it lists, and watches from there.
+    let fresh = Watch::start(&scene.cluster, Some(revision))?;
+    ensure!(fresh.next()? == "seen/after");
+    let (listed, keys) = scene.cluster.keys_at(0)?;
+    ensure!(listed == revision && keys.len() == 2, "{keys:?}");
+    Ok(())
+}
+
+/// By hand, and as for Kubernetes: above what the data directory that is replaced has seen.
 #[test]
 fn after_a_bump_a_watch_is_cancelled_and_the_next_write_is_above_all_that_was_seen() -> Result<()> {
-    for version in sample(Version::ALL, 1) {
-        let mut scene = Scene::new(version)?;
-        let options = RestoreOptions::default()
-            .with_bump(Bump::By(1_000_000))
-            .with_mark_compacted(true);
-        let restored = scene.restore(&options)?;
-        ensure!(restored > scene.seen, "{version}: {restored}");
-        let revision = scene.put("seen/after")?;
-        ensure!(revision == restored + 1, "{version}: {revision}");
-        let said = scene.watch.end()?;
-        ensure!(said.contains("compacted"), "{version}: it said {said:?}");
-
-        // What the client does then: it lists, and watches from there.
-        let fresh = Watch::start(&scene.cluster, Some(revision))?;
-        ensure!(fresh.next()? == "seen/after", "{version}");
-        let (listed, keys) = scene.cluster.keys_at(0)?;
-        ensure!(listed == revision && keys.len() == 2, "{version}: {keys:?}");
+    let cases = Version::ALL
+        .into_iter()
+        .flat_map(|version| [Bump::By(1_000_000), Bump::Automatic].map(|bump| (bump, version)));
+    for (bump, version) in sample(cases, 2) {
+        is_cancelled_after(bump, version).with_context(|| format!("{version}, {bump:?}"))?;
     }
     Ok(())
 }
