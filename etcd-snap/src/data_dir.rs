@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,33 +29,7 @@ impl HeldDatabase {
     pub(crate) fn take(storage: &dyn Storage, data_dir: &Path) -> Result<Self> {
         let named = database(data_dir);
         let path = fs::canonicalize(&named).map_err(|e| not_opened(data_dir, &named, e))?;
-        let file = match storage
-            .lock(&path)
-            .map_err(|e| not_opened(data_dir, &named, e))?
-        {
-            Lock::Held(file) | Lock::HeldHere(file) => file,
-            Lock::Busy => {
-                return Err(Error::new(
-                    ErrorKind::Busy,
-                    format!(
-                        "{} is in use: stop the etcd that runs in {}, or wait for the tool that has the lock",
-                        named.display(),
-                        data_dir.display()
-                    ),
-                )
-                .with_path(&named));
-            }
-            Lock::Unsupported(_) => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    format!(
-                        "{} cannot be locked, so nothing tells whether an etcd is using it: its filesystem has no locks",
-                        named.display()
-                    ),
-                )
-                .with_path(&named));
-            }
-        };
+        let file = lock(storage, data_dir, &named, &path)?;
         let snapshot =
             Snapshot::from_source(named.display().to_string(), Arc::new(Arc::clone(&file)))
                 .map_err(|e| e.with_path(&named))?;
@@ -64,6 +39,123 @@ impl HeldDatabase {
             snapshot,
         })
     }
+}
+
+/// The lock of the database in a data directory that is about to be replaced, whatever state it is in; `None` where there is none.
+///
+/// # Errors
+/// As [`HeldDatabase::take`], but for what the file holds.
+pub(crate) fn lock_database(
+    storage: &dyn Storage,
+    data_dir: &Path,
+) -> Result<Option<Arc<dyn NewFile>>> {
+    let named = database(data_dir);
+    match fs::canonicalize(&named) {
+        Ok(path) => lock(storage, data_dir, &named, &path).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(not_opened(data_dir, &named, e)),
+    }
+}
+
+fn lock(
+    storage: &dyn Storage,
+    data_dir: &Path,
+    named: &Path,
+    path: &Path,
+) -> Result<Arc<dyn NewFile>> {
+    match storage
+        .lock(path)
+        .map_err(|e| not_opened(data_dir, named, e))?
+    {
+        Lock::Held(file) | Lock::HeldHere(file) => Ok(file),
+        Lock::Busy => {
+            let (by, stop) = match users_of(path).first() {
+                Some(user) => (format!(" by {user}"), "stop it".to_owned()),
+                None => {
+                    let stop = format!("stop the etcd that runs in {}", data_dir.display());
+                    (String::new(), stop)
+                }
+            };
+            Err(Error::new(
+                ErrorKind::Busy,
+                format!(
+                    "{} is in use{by}: {stop}, or wait for the tool that has the lock",
+                    named.display()
+                ),
+            )
+            .with_path(named))
+        }
+        Lock::Unsupported(_) => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "{} cannot be locked, so nothing tells whether an etcd is using it: its filesystem has no locks",
+                named.display()
+            ),
+        )
+        .with_path(named)),
+    }
+}
+
+/// The other processes that have a file open, as far as this one may know: `etcd (process 123)`.
+pub(crate) fn users_of(path: &Path) -> Vec<String> {
+    let Ok(file) = fs::metadata(path) else {
+        return Vec::new();
+    };
+    let identity = |there: &fs::Metadata| (there.dev(), there.ino());
+    let mut users = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = process.file_name();
+        let number = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        let Some(number) = number.filter(|number| *number != std::process::id()) else {
+            continue;
+        };
+        let mut open = fs::read_dir(process.path().join("fd"))
+            .into_iter()
+            .flatten();
+        let has_it = open.any(|descriptor| {
+            let there = descriptor.and_then(|descriptor| fs::metadata(descriptor.path()));
+            there.is_ok_and(|there| identity(&there) == identity(&file))
+        });
+        if has_it {
+            let program = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            users.push(format!("{} (process {number})", program.trim_end()));
+        }
+    }
+    users
+}
+
+/// What stands in for a database while its directory is being changed: no etcd opens it.
+const BARRIER: &str = "This is not a database. etcd-snap";
+
+/// The text of a barrier, which leads to the journal.
+pub(crate) fn barrier(data_dir: &Path, journal: &Path) -> String {
+    format!(
+        "{BARRIER} is changing this data directory, or was stopped while it did.\n\
+         No etcd can start from it. Run the same command again, or get the old data back:\n  \
+         etcd-snap restore --undo {}\n\
+         {JOURNAL}{}\n",
+        data_dir.display(),
+        journal.display()
+    )
+}
+
+const JOURNAL: &str = "What was being done: ";
+
+/// The journal that a barrier in the place of the database names; `None` where there is no barrier.
+pub(crate) fn journal_of_barrier(data_dir: &Path) -> Option<PathBuf> {
+    const LONGEST: u64 = 16 << 10;
+    let path = database(data_dir);
+    let there = fs::symlink_metadata(&path).ok()?;
+    if !there.is_file() || there.len() > LONGEST {
+        return None;
+    }
+    let text = String::from_utf8(fs::read(&path).ok()?).ok()?;
+    if !text.starts_with(BARRIER) {
+        return None;
+    }
+    text.lines()
+        .find_map(|line| line.strip_prefix(JOURNAL))
+        .map(PathBuf::from)
 }
 
 pub(crate) fn database(data_dir: &Path) -> PathBuf {

@@ -117,9 +117,10 @@ pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{
-    Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, MemberTarget,
-    PlanFile, PlannedMember, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen,
-    SeenIn, SnapshotMember, compare_restored, decide_bump, restore, snapshot_members,
+    Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, MemberTarget, Owner,
+    PlanFile, PlannedMember, Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember,
+    Seen, SeenIn, SnapshotMember, UndoOptions, UndoReport, compare_restored, decide_bump, restore,
+    snapshot_members, undo_restore,
 };
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};

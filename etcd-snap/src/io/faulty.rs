@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Disk, Lock, NewFile, ReadAt, Storage};
+use rustix::io::Errno;
+
+use super::{Disk, Lock, NewFile, Ownership, ReadAt, Storage};
 
 /// What happens at the chosen step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,12 @@ pub(crate) struct FaultyDisk {
     failing: u64,
     fault: Fault,
     has_locks: bool,
+    has_exchange: bool,
+    has_hard_links: bool,
+    is_sparse: bool,
+    mount_point: Option<OsString>,
     free: Option<u64>,
+    error: Errno,
 }
 
 impl FaultyDisk {
@@ -34,13 +41,48 @@ impl FaultyDisk {
             failing,
             fault,
             has_locks: true,
+            has_exchange: true,
+            has_hard_links: true,
+            is_sparse: false,
+            mount_point: None,
             free: None,
+            error: Errno::NOSPC,
         }
     }
 
     /// As some network filesystems are.
     pub(crate) fn without_locks(mut self) -> Self {
         self.has_locks = false;
+        self
+    }
+
+    /// As old kernels and some filesystems are.
+    pub(crate) fn without_exchange(mut self) -> Self {
+        self.has_exchange = false;
+        self
+    }
+
+    /// As exFAT and some FUSE filesystems are.
+    pub(crate) fn without_hard_links(mut self) -> Self {
+        self.has_hard_links = false;
+        self
+    }
+
+    /// That allocates nothing ahead, as some network filesystems do.
+    pub(crate) fn with_sparse_files(mut self) -> Self {
+        self.is_sparse = true;
+        self
+    }
+
+    /// Where directories of this name look like mount points.
+    pub(crate) fn with_mount_point(mut self, name: &str) -> Self {
+        self.mount_point = Some(name.into());
+        self
+    }
+
+    /// What the failing step says; that the disk is full, if nothing is chosen.
+    pub(crate) fn with_error(mut self, error: Errno) -> Self {
+        self.error = error;
         self
     }
 
@@ -62,7 +104,7 @@ impl FaultyDisk {
             Fault::Dead => step >= self.failing,
         };
         if fails {
-            Err(io::ErrorKind::StorageFull.into())
+            Err(self.error.into())
         } else {
             Ok(())
         }
@@ -98,9 +140,35 @@ impl Storage for FaultyDisk {
         Disk.rename_new(from, to)
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        if !self.has_exchange {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.step()?;
+        Disk.exchange(one, other)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        if !self.has_hard_links {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.step()?;
+        Disk.hard_link(from, to)
+    }
+
+    fn set_ownership(&self, path: &Path, ownership: &Ownership) -> io::Result<()> {
+        self.step()?;
+        Disk.set_ownership(path, ownership)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.step()?;
         Disk.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.step()?;
+        Disk.remove_dir(path)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
@@ -127,6 +195,11 @@ impl Storage for FaultyDisk {
             }
             Lock::Busy => Lock::Busy,
         })
+    }
+
+    fn is_mount_point(&self, path: &Path) -> bool {
+        (self.mount_point.is_some() && self.mount_point.as_deref() == path.file_name())
+            || Disk.is_mount_point(path)
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {
@@ -176,6 +249,9 @@ impl NewFile for FaultyFile {
 
     fn reserve(&self, size_bytes: u64) -> io::Result<()> {
         self.disk.step()?;
+        if self.disk.is_sparse && size_bytes > self.file.size()? {
+            return self.file.write_at(&[0], size_bytes - 1);
+        }
         self.file.reserve(size_bytes)
     }
 

@@ -1,17 +1,22 @@
 //! The one way to read and the one way to write.
 
+mod change;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod flush;
 mod read_at;
+#[cfg(test)]
+pub(crate) mod recorder;
 mod staging;
 mod storage;
 mod whole_file;
 
+pub(crate) use change::{Change, Place, Plan, Step, write_file};
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
 pub(crate) use staging::{
-    Replace, StagedFile, StagedTree, directory_of, is_staged_name, remove_dead,
+    Replace, StagedFile, StagedTree, directory_of, fresh_directory_name, is_staged_name,
+    remove_dead, remove_dead_directories, remove_dead_trees,
 };
-pub(crate) use storage::{Disk, Lock, NewFile, Storage};
+pub(crate) use storage::{Disk, Lock, NewFile, Ownership, Storage};
 pub(crate) use whole_file::write_whole;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Lock, NewFile, Storage};
+use super::{Lock, NewFile, Ownership, Storage};
 #[cfg(feature = "client")]
 use crate::ErrorKind;
 use crate::{Error, Result};
@@ -16,6 +16,8 @@ use crate::{Error, Result};
 /// How names end that are staged.
 const FILE_SUFFIX: &str = "part";
 const TREE_SUFFIX: &str = "restoring";
+/// Of the file beside a tree that is locked while the run lives that makes the tree.
+const LOCK_SUFFIX: &str = "lock";
 /// Hexadecimal digits in them.
 const RANDOM_LEN: usize = 16;
 
@@ -75,7 +77,6 @@ impl StagedFile {
     }
 
     /// The name it will have.
-    #[cfg(feature = "stream")]
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }
@@ -122,6 +123,34 @@ impl StagedFile {
 }
 
 impl StagedFile {
+    /// Gives it an owner, a group and a label.
+    pub(crate) fn own(&self, ownership: &Ownership) -> Result<()> {
+        if *ownership == Ownership::default() {
+            return Ok(());
+        }
+        self.storage
+            .set_ownership(&self.staged, ownership)
+            .map_err(|e| Error::io("give its owner to", &self.staged, e))
+    }
+
+    /// Where it is.
+    pub(crate) fn staged(&self) -> &Path {
+        &self.staged
+    }
+
+    /// Brings its name to the disk.
+    pub(crate) fn sync_name(&self) -> Result<()> {
+        let directory = directory_of(&self.staged);
+        self.storage
+            .sync_dir(directory)
+            .map_err(|e| Error::io("sync the directory", directory, e))
+    }
+
+    /// The file is in the care of a journal from now on: dropping this removes nothing.
+    pub(crate) fn hand_over(&mut self) {
+        self.published = true;
+    }
+
     /// Takes the final name away again, because a step that belongs to it failed. Only after `Replace::No`: what was
     /// replaced is gone.
     pub(crate) fn retract(&mut self) {
@@ -145,24 +174,73 @@ pub(crate) struct StagedTree {
     storage: Arc<dyn Storage>,
     staged: PathBuf,
     target: PathBuf,
+    /// Whom all in it belongs to.
+    ownership: Ownership,
+    /// Tells other runs that this one lives.
+    lock: Option<(PathBuf, Arc<dyn NewFile>)>,
     /// Every directory that was made, parents first, to be synced before the tree gets its name.
     directories: Vec<PathBuf>,
     published: bool,
 }
 
 impl StagedTree {
-    /// Makes an empty directory beside `target`, hidden and named after it.
-    pub(crate) fn create(storage: Arc<dyn Storage>, target: &Path) -> Result<Self> {
-        let (staged, ()) =
-            with_fresh_name(target, TREE_SUFFIX, |staged| storage.create_dir(staged))
-                .map_err(|e| Error::io("create a directory beside", target, e))?;
-        Ok(Self {
+    /// Makes an empty directory beside `target`, hidden and named after it. All in it will belong to `ownership`.
+    pub(crate) fn create(
+        storage: Arc<dyn Storage>,
+        target: &Path,
+        ownership: Ownership,
+    ) -> Result<Self> {
+        let failed = |e| Error::io("create a directory beside", target, e);
+        let (lock, file) = with_fresh_name(target, LOCK_SUFFIX, |lock| storage.create_file(lock))
+            .map_err(failed)?;
+        let mut new = Self {
             storage,
-            directories: vec![staged.clone()],
-            staged,
+            directories: Vec::new(),
+            staged: lock.with_extension(TREE_SUFFIX),
             target: target.to_owned(),
+            ownership,
+            lock: Some((lock, file)),
             published: false,
-        })
+        };
+        new.make_dir(new.staged.clone()).map_err(failed)?;
+        Ok(new)
+    }
+
+    fn make_dir(&mut self, path: PathBuf) -> io::Result<()> {
+        self.storage.create_dir(&path)?;
+        self.own(&path)?;
+        self.directories.push(path);
+        Ok(())
+    }
+
+    fn own(&self, path: &Path) -> io::Result<()> {
+        if self.ownership == Ownership::default() {
+            return Ok(());
+        }
+        self.storage.set_ownership(path, &self.ownership)
+    }
+
+    /// Where the tree is.
+    pub(crate) fn staged(&self) -> &Path {
+        &self.staged
+    }
+
+    /// The tree is in the care of a journal from now on, and dropping this removes nothing: what has the staged name may soon be
+    /// something else.
+    pub(crate) fn hand_over(&mut self) -> Result<()> {
+        self.unlock()?;
+        self.published = true;
+        Ok(())
+    }
+
+    /// Only what has no lock file can be in the care of a journal, or hold old data: see [`remove_dead_trees`].
+    fn unlock(&mut self) -> Result<()> {
+        if let Some((path, _)) = &self.lock {
+            let removed = self.storage.remove_file(path);
+            removed.map_err(|e| Error::io("remove the lock file", path, e))?;
+            self.lock = None;
+        }
+        Ok(())
     }
 
     /// Where the tree will be.
@@ -176,10 +254,8 @@ impl StagedTree {
         for part in relative.components() {
             path.push(part);
             if !self.directories.contains(&path) {
-                self.storage
-                    .create_dir(&path)
+                self.make_dir(path.clone())
                     .map_err(|e| Error::io("create the directory", &path, e))?;
-                self.directories.push(path.clone());
             }
         }
         Ok(())
@@ -191,8 +267,33 @@ impl StagedTree {
         let file = self
             .storage
             .create_file(&path)
+            .and_then(|file| self.own(&path).map(|()| file))
             .map_err(|e| Error::io("create", &path, e))?;
         Ok((path, file))
+    }
+
+    /// Makes a small file, synced.
+    pub(crate) fn write_file(&self, relative: &Path, text: &[u8]) -> Result<PathBuf> {
+        let (path, file) = self.create_file(relative)?;
+        let written = file.write_at(text, 0).and_then(|()| file.sync());
+        written.map_err(|e| Error::io("write", &path, e))?;
+        Ok(path)
+    }
+
+    /// Gives a file in the tree another name in it.
+    pub(crate) fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let to = self.staged.join(to);
+        self.storage
+            .rename_new(&self.staged.join(from), &to)
+            .map_err(|e| Error::io("give a file the name", &to, e))
+    }
+
+    /// Brings its own name to the disk.
+    pub(crate) fn sync_name(&self) -> Result<()> {
+        let directory = directory_of(&self.staged);
+        self.storage
+            .sync_dir(directory)
+            .map_err(|e| Error::io("sync the directory", directory, e))
     }
 
     /// Brings all names in the tree to the disk. The files in it sync themselves.
@@ -206,33 +307,83 @@ impl StagedTree {
     }
 
     /// Gives the tree its final name, which nothing may have yet.
+    ///
+    /// When a later step fails, the name is taken back.
     pub(crate) fn publish(&mut self) -> Result<()> {
         self.storage
             .rename_new(&self.staged, &self.target)
             .map_err(|e| Error::io("give the finished directory its name", &self.target, e))?;
         self.published = true;
         let directory = directory_of(&self.target);
-        self.storage.sync_dir(directory).map_err(|e| {
-            Error::io(
-                "make sure that a power failure leaves the new directory in",
-                directory,
-                e,
-            )
-        })
-    }
-
-    /// Takes the final name away again, because a step that belongs to it failed.
-    pub(crate) fn retract(&mut self) {
-        if self.published && self.storage.rename_new(&self.target, &self.staged).is_ok() {
+        let finished = self
+            .storage
+            .sync_dir(directory)
+            .map_err(|e| {
+                Error::io(
+                    "make sure that a power failure leaves the new directory in",
+                    directory,
+                    e,
+                )
+            })
+            .and_then(|()| self.unlock());
+        if finished.is_err() && self.storage.rename_new(&self.target, &self.staged).is_ok() {
             self.published = false;
         }
+        finished
     }
 }
 
 impl Drop for StagedTree {
     fn drop(&mut self) {
         if !self.published {
-            let _ = self.storage.remove_tree(&self.staged);
+            let is_gone = match self.storage.remove_tree(&self.staged) {
+                Ok(()) => true,
+                Err(e) => e.kind() == io::ErrorKind::NotFound,
+            };
+            // What is left of a tree is found again by its lock.
+            if is_gone {
+                let _ = self.unlock();
+            }
+        }
+    }
+}
+
+/// A staged tree that nobody needs any more: removed when the result is dropped, or by the next run, which finds its lock file.
+pub(super) fn abandon(storage: &Arc<dyn Storage>, staged: &Path) -> Result<StagedTree> {
+    let lock = staged.with_extension(LOCK_SUFFIX);
+    let file = match storage.create_file(&lock) {
+        Ok(file) => Some((lock, file)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => None,
+        Err(e) => return Err(Error::io("create the lock file", &lock, e)),
+    };
+    Ok(StagedTree {
+        storage: Arc::clone(storage),
+        staged: staged.to_owned(),
+        target: PathBuf::new(),
+        ownership: Ownership::default(),
+        lock: file,
+        directories: Vec::new(),
+        published: false,
+    })
+}
+
+/// The name of a directory beside `path` that nothing has and that counts as staged.
+pub(crate) fn fresh_directory_name(path: &Path) -> Result<PathBuf> {
+    let free = |name: &Path| match std::fs::symlink_metadata(name) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+    };
+    let named = with_fresh_name(path, FILE_SUFFIX, free);
+    Ok(named.map_err(|e| Error::io("look beside", path, e))?.0)
+}
+
+/// Removes empty directories that got such a name and are left over.
+pub(crate) fn remove_dead_directories(storage: &dyn Storage, path: &Path) {
+    for name in storage.list(directory_of(path)).unwrap_or_default() {
+        if staged_stem(&name, FILE_SUFFIX) == Some(stem_of(path)) {
+            // Fails for everything else.
+            let _ = storage.remove_dir(&path.with_file_name(name));
         }
     }
 }
@@ -247,7 +398,7 @@ pub(crate) fn directory_of(path: &Path) -> &Path {
 
 /// Whether this is the name of something staged, `.NAME.0123456789abcdef.part` or the like: only a killed process leaves one.
 pub(crate) fn is_staged_name(name: &OsStr) -> bool {
-    [FILE_SUFFIX, TREE_SUFFIX]
+    [FILE_SUFFIX, TREE_SUFFIX, LOCK_SUFFIX]
         .into_iter()
         .any(|suffix| staged_stem(name, suffix).is_some())
 }
@@ -303,15 +454,46 @@ pub(crate) fn remove_dead(storage: &dyn Storage, target: &Path) -> Vec<PathBuf> 
     removed
 }
 
+/// The same with trees: one is taken for dead where the lock beside it can be had. A tree without a lock file stays: a journal may
+/// name it, and it may hold old data.
+pub(crate) fn remove_dead_trees(storage: &dyn Storage, target: &Path) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    for name in storage.list(directory_of(target)).unwrap_or_default() {
+        if staged_stem(&name, LOCK_SUFFIX) != Some(stem_of(target)) {
+            continue;
+        }
+        let lock = target.with_file_name(name);
+        let tree = lock.with_extension(TREE_SUFFIX);
+        let (_held, is_dead) = match storage.lock(&lock) {
+            Ok(Lock::Held(file)) => (file, true),
+            Ok(Lock::HeldHere(file) | Lock::Unsupported(file)) => {
+                let is_old = is_old(file.as_ref());
+                (file, is_old)
+            }
+            Ok(Lock::Busy) | Err(_) => continue,
+        };
+        if !is_dead {
+            continue;
+        }
+        match storage.remove_tree(&tree) {
+            Ok(()) => removed.push(tree),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => continue,
+        }
+        let _ = storage.remove_file(&lock);
+    }
+    removed
+}
+
 /// No save goes a day without writing: every silence has its limit, and no file takes that long to check.
-fn is_old(file: &dyn NewFile) -> bool {
+pub(super) fn is_old(file: &dyn NewFile) -> bool {
     const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let written = file.metadata().and_then(|metadata| metadata.modified());
     written.is_ok_and(|written| written.elapsed().is_ok_and(|age| age > DAY))
 }
 
 /// Names are random, so that two runs to one target do not meet; a name that is taken all the same is passed over.
-fn with_fresh_name<T>(
+pub(super) fn with_fresh_name<T>(
     target: &Path,
     suffix: &str,
     mut create: impl FnMut(&Path) -> io::Result<T>,

@@ -26,16 +26,69 @@ pub(crate) trait Storage: fmt::Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Gives a file or a directory its final name; fails with `AlreadyExists` where something has it.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Lets two names change places in one step; fails with `Unsupported` where the kernel or the filesystem cannot.
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()>;
+    /// Gives a file a second name; fails with `Unsupported` where the filesystem cannot.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file or a directory an owner, a group and an SELinux label. Follows no symbolic link.
+    fn set_ownership(&self, path: &Path, ownership: &Ownership) -> io::Result<()>;
     fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory, and no other.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
     fn remove_tree(&self, path: &Path) -> io::Result<()>;
     /// The names in a directory.
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
     /// Takes the exclusive lock of a file that is there, as etcd takes that of its database, and does not wait for it. Follows no
     /// symbolic link.
     fn lock(&self, path: &Path) -> io::Result<Lock>;
+    /// Whether a filesystem is mounted at this directory, which cannot be renamed then.
+    fn is_mount_point(&self, path: &Path) -> bool;
     /// What may still be written to the filesystem of a directory.
     fn free_bytes(&self, path: &Path) -> io::Result<u64>;
 }
+
+/// Whom a file or a directory belongs to. What is absent stays as the kernel has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Ownership {
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    /// The SELinux label, as its extended attribute has it.
+    pub(crate) label: Option<Vec<u8>>,
+}
+
+impl Ownership {
+    /// That of something that is there.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        let there = fs::symlink_metadata(path)?;
+        Ok(Self {
+            uid: Some(there.uid()),
+            gid: Some(there.gid()),
+            label: label_of(path),
+        })
+    }
+}
+
+/// Without one where SELinux, or the filesystem, has none.
+fn label_of(path: &Path) -> Option<Vec<u8>> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        /// A label is a line of some dozen letters.
+        const LONGEST: usize = 4096;
+        let mut label = vec![0; LONGEST];
+        let length = rustix::fs::lgetxattr(path, LABEL, label.as_mut_slice()).ok()?;
+        label.truncate(length);
+        Some(label)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = path;
+        None
+    }
+}
+
+/// Where SELinux keeps the label of a file.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const LABEL: &str = "security.selinux";
 
 /// What became of asking for a lock.
 #[derive(Debug)]
@@ -154,8 +207,55 @@ impl Storage for Disk {
         }
     }
 
+    fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use rustix::fs::{CWD, renameat_with};
+            match renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE) {
+                Ok(()) => Ok(()),
+                Err(Errno::INVAL | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+                Err(e) => Err(e.into()),
+            }
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        {
+            let _ = (one, other);
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to).map_err(|e| match Errno::from_io_error(&e) {
+            // What filesystems without hard links say.
+            Some(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK) => {
+                io::Error::new(io::ErrorKind::Unsupported, e)
+            }
+            _ => e,
+        })
+    }
+
+    fn set_ownership(&self, path: &Path, ownership: &Ownership) -> io::Result<()> {
+        let there = fs::symlink_metadata(path)?;
+        let uid = ownership.uid.filter(|uid| *uid != there.uid());
+        let gid = ownership.gid.filter(|gid| *gid != there.gid());
+        if uid.is_some() || gid.is_some() {
+            std::os::unix::fs::lchown(path, uid, gid)?;
+        }
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(label) = &ownership.label
+            && label_of(path).as_ref() != Some(label)
+        {
+            rustix::fs::lsetxattr(path, LABEL, label, rustix::fs::XattrFlags::empty())?;
+        }
+        Ok(())
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
@@ -183,6 +283,27 @@ impl Storage for Disk {
             return Err(io::ErrorKind::NotFound.into());
         }
         Ok(lock.with(Arc::new(DiskFile(file))))
+    }
+
+    fn is_mount_point(&self, path: &Path) -> bool {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        {
+            use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+            let there = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+            if let Ok(there) = there
+                && there
+                    .stx_attributes_mask
+                    .contains(StatxAttributes::MOUNT_ROOT)
+            {
+                return there.stx_attributes.contains(StatxAttributes::MOUNT_ROOT);
+            }
+        }
+        // Kernels before 5.8 do not say: another device is one, and the same device mounted again shows when a rename fails.
+        let device = |path: &Path| fs::metadata(path).map(|there| there.dev());
+        match (device(path), device(&path.join(".."))) {
+            (Ok(here), Ok(above)) => here != above,
+            _ => false,
+        }
     }
 
     fn free_bytes(&self, path: &Path) -> io::Result<u64> {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use super::amend::amend;
+use super::bump::bumped;
+use super::report::Made;
 use super::{RestoreOptions, findings};
 use crate::io::{Flusher, NewFile};
 use crate::observe::{Observer, Phase};
@@ -38,6 +40,31 @@ pub(super) fn require_restorable(snapshot: &Snapshot, options: &RestoreOptions) 
     let mut findings = findings();
     examine_metas(snapshot, &mut findings);
     findings.require_sound(snapshot.name())
+}
+
+/// Everything that a restore checks before it changes anything, and nothing written.
+pub(super) fn rehearse(snapshot: &Snapshot, options: &RestoreOptions) -> Result<Made> {
+    let expected = snapshot.digest().filter(|_| !options.skip_hash_check);
+    let wants = Wants {
+        digest: expected.is_some(),
+        ..Wants::default()
+    };
+    let mut findings = findings();
+    let looked = look(snapshot, wants, &mut findings, options.observer.as_ref())?;
+    if let (Some(expected), Some(found)) = (expected, looked.digest)
+        && expected != found
+    {
+        return Err(digest_mismatch(snapshot, found, expected));
+    }
+    findings.require_sound(snapshot.name())?;
+    bumped(looked.contents.revision, options.bump)?;
+    Ok(Made {
+        digest: looked.digest,
+        snapshot_revision: looked.contents.revision,
+        database_bytes: snapshot.database_bytes(),
+        contents: looked.contents,
+        dry_run: true,
+    })
 }
 
 /// Copies, compares the digest, edits, checks pages and records, and syncs.
@@ -143,7 +170,11 @@ fn copy(
     if found == expected {
         return Ok(Some(found));
     }
-    Err(Error::new(
+    Err(digest_mismatch(snapshot, found, expected))
+}
+
+fn digest_mismatch(snapshot: &Snapshot, found: Digest, expected: Digest) -> Error {
+    Error::new(
         ErrorKind::DigestMismatch,
         format!(
             "{} is damaged: its bytes are not the ones that were saved (their SHA-256 is {found}, the digest at the end \
@@ -152,5 +183,5 @@ fn copy(
         ),
     )
     .with_detail("expected", expected.to_string())
-    .with_detail("found", found.to_string()))
+    .with_detail("found", found.to_string())
 }

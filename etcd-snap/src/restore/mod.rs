@@ -8,10 +8,18 @@ mod identity;
 mod layout;
 mod old_members;
 mod options;
+mod owner;
 mod plan;
+mod replace;
 mod report;
+mod room;
 mod seen;
+mod staging;
+mod undo;
+mod unfinished;
 
+#[cfg(test)]
+mod crashes;
 #[cfg(test)]
 mod tests;
 
@@ -23,16 +31,20 @@ pub use bump::{Bumped, decide_bump};
 pub use compare::{CompareOptions, CompareReport, ComparedBy, ComparedMember, compare_restored};
 pub use old_members::{SnapshotMember, snapshot_members};
 pub use options::{Bump, MemberTarget, RestoreOptions};
+pub use owner::Owner;
 pub use plan::{PlanFile, PlannedMember, RestorePlan};
-pub use report::{RestoreReport, RestoredMember};
+pub use report::{Replaced, RestoreReport, RestoredMember};
 pub use seen::{Seen, SeenIn};
+pub use undo::{UndoOptions, UndoReport, undo_restore};
 
 use crate::io::{Disk, NewFile, Storage};
 use crate::observe::{Event, Phase, tell};
 use crate::raft::{snap, wal};
 use crate::verify::Findings;
 use crate::{Error, NewCluster, NewMember, Result, Snapshot};
-use layout::{Layout, Member, Staging};
+use layout::{Layout, Member, resolve};
+use report::Made;
+use staging::{Staging, lock_old};
 
 /// Builds the data directory of each target, a member of the new cluster, from the snapshot.
 ///
@@ -75,21 +87,38 @@ fn restore_with(
     options.check()?;
     let members = members(cluster, targets)?;
     bump::require_all_members(cluster, targets, options)?;
-    let layout = Layout::plan(&members)?;
+    let mut notes = settle(storage, &members, options)?;
+    let layout = Layout::plan(storage.as_ref(), &members, options)?;
+    layout.require_source_apart(snapshot)?;
     database::require_restorable(snapshot, options)?;
     let bump = decide_bump(snapshot, targets, options)?;
     let options = &match &bump {
         Some(bump) => options.clone().with_decided_bump(bump.clone()),
         None => options.clone(),
     };
-
-    let mut notes = notes(snapshot, cluster, options);
+    notes.extend(doubts(snapshot, cluster, options));
     notes.extend(bump::behind(snapshot, bump.as_ref(), targets, options));
+    let locks = lock_old(storage.as_ref(), &layout)?;
+    require_place(storage.as_ref(), &layout, snapshot.database_bytes())?;
+    notes.extend(layout.doubts());
+    if options.dry_run {
+        let made = database::rehearse(snapshot, options)?;
+        let duration_ms = crate::milliseconds(started);
+        return Ok(report::report(
+            snapshot,
+            cluster,
+            &layout,
+            made,
+            bump,
+            notes,
+            duration_ms,
+        ));
+    }
 
-    let mut staging = layout.stage(storage)?;
+    let mut staging = Staging::create(storage, &layout, locks, options)?;
     let mut finished: Option<database::Restored> = None;
     for member in &layout.members {
-        let (path, file) = staging.create_file(&member.database())?;
+        let (path, file) = staging.create_database(member)?;
         finished = Some(match finished {
             None => database::build(snapshot, cluster, options, &file, &path)?,
             Some(first) => database::copy_of(first, &file, &path, observer)?,
@@ -99,20 +128,51 @@ fn restore_with(
 
     tell(observer, &Event::Started(Phase::Write))?;
     for member in &layout.members {
-        write_raft_files(&mut staging, cluster, member)?;
+        write_raft_files(&mut staging, cluster, member, options)?;
     }
     tell(observer, &Event::Started(Phase::Publish))?;
-    staging.publish()?;
+    notes.extend(staging.publish()?);
 
+    let made = Made::from(&restored);
+    let duration_ms = crate::milliseconds(started);
     Ok(report::report(
         snapshot,
         cluster,
         &layout,
-        restored,
+        made,
         bump,
         notes,
-        crate::milliseconds(started),
+        duration_ms,
     ))
+}
+
+/// What a run that died has left half done comes first.
+fn settle(
+    storage: &Arc<dyn Storage>,
+    members: &[(&NewMember, &MemberTarget)],
+    options: &RestoreOptions,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for (_, target) in members {
+        let data_dir = resolve(target.data_dir())?;
+        if options.dry_run {
+            unfinished::refuse_unfinished(storage, &data_dir)?;
+        } else if let Some((_, note)) = unfinished::settle(storage, &data_dir)? {
+            tell(options.observer.as_ref(), &Event::Note(note.clone()))?;
+            notes.push(note);
+        }
+    }
+    Ok(notes)
+}
+
+/// The directories may be written to, and there is room in them.
+fn require_place(storage: &dyn Storage, layout: &Layout<'_>, database_bytes: u64) -> Result<()> {
+    let needs = layout.needs(database_bytes);
+    let changed = layout.changed();
+    for directory in needs.iter().map(|(directory, _)| directory).chain(&changed) {
+        owner::require_writable(directory)?;
+    }
+    room::require_room(storage, &needs)
 }
 
 /// The members that the targets name, in their order; what they say must fit the cluster.
@@ -138,19 +198,20 @@ fn members<'a>(
 }
 
 /// What a person should know. Members that cannot be read are damage, which the restore finds itself.
-fn notes(snapshot: &Snapshot, cluster: &NewCluster, options: &RestoreOptions) -> Vec<String> {
+fn doubts(snapshot: &Snapshot, cluster: &NewCluster, options: &RestoreOptions) -> Vec<String> {
     let old = snapshot_members(snapshot).unwrap_or_default();
     identity::doubts(cluster, &old, options.old_cluster)
 }
 
 /// WAL and `.snap`, written, synced and read back.
 fn write_raft_files(
-    staging: &mut Staging,
+    staging: &mut Staging<'_, '_>,
     cluster: &NewCluster,
     member: &Member<'_>,
+    options: &RestoreOptions,
 ) -> Result<()> {
     let segment = wal::first_segment(cluster, member.member)?;
-    let (path, file) = staging.create_wal(member)?;
+    let (path, file) = staging.create_wal(member, options)?;
     write(&path, &file, &segment, wal::SEGMENT_SIZE_BYTES)?;
     let written = wal::FirstSegment::read(&file).map_err(|e| e.with_path(&path))?;
     if written != wal::FirstSegment::of(cluster, member.member) {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::bump::Bumped;
+use super::owner::Owner;
 use super::seen::Seen;
 use crate::observe::{Observer, Silent};
 use crate::{ClusterId, Error, PeerUrls, Result, Revision};
@@ -34,6 +35,9 @@ pub struct RestoreOptions {
     pub(super) seen: Vec<Seen>,
     pub(super) decided: Option<Bumped>,
     pub(super) old_cluster: Option<ClusterId>,
+    pub(super) replace: bool,
+    pub(super) owner: Option<Owner>,
+    pub(super) dry_run: bool,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -46,6 +50,9 @@ impl Default for RestoreOptions {
             seen: Vec::new(),
             decided: None,
             old_cluster: None,
+            replace: false,
+            owner: None,
+            dry_run: false,
             observer: Arc::new(Silent),
         }
     }
@@ -100,6 +107,30 @@ impl RestoreOptions {
         self
     }
 
+    /// Replaces the member that is in a data directory. The old `member/` is kept beside the new one, as `member.old-TIME`, and the old
+    /// segments of a WAL directory of its own as `NAME.old-TIME` beside it, or `wal.old-TIME` in it where it is a mount point.
+    /// [`undo_restore`](crate::undo_restore) puts them back.
+    #[must_use]
+    pub fn with_replace(mut self, replace: bool) -> Self {
+        self.replace = replace;
+        self
+    }
+
+    /// Whom everything that is made belongs to. Without one: whom that belongs to which is replaced, or the data directory, where
+    /// there is one and root is at work.
+    #[must_use]
+    pub fn with_owner(mut self, owner: Owner) -> Self {
+        self.owner = Some(owner);
+        self
+    }
+
+    /// Checks all that can be checked, the digest, the pages and the records of the snapshot included, and writes nothing.
+    #[must_use]
+    pub fn with_dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
     /// Who is told of progress, and may stop the work.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -129,6 +160,9 @@ impl fmt::Debug for RestoreOptions {
             .field("skip_hash_check", &self.skip_hash_check)
             .field("bump", &self.bump)
             .field("mark_compacted", &self.mark_compacted)
+            .field("replace", &self.replace)
+            .field("owner", &self.owner)
+            .field("dry_run", &self.dry_run)
             .finish_non_exhaustive()
     }
 }
@@ -143,7 +177,7 @@ pub struct MemberTarget {
 }
 
 impl MemberTarget {
-    /// The member with this name, into a data directory that is absent or empty.
+    /// The member with this name, into a data directory that is absent or empty, or whose member is replaced.
     ///
     /// An absent one is made, with what is missing above it, mode 0700; an existing one stays as it is, its owner and what is
     /// mounted there too, and gets `member/` inside.

@@ -35,8 +35,11 @@ pub struct RestoreReport {
     pub members: Vec<RestoredMember>,
     /// Bytes of each member's database.
     pub database_bytes: u64,
-    /// What the new database holds; its revision is the bumped one.
+    /// What the new database holds; its revision is the bumped one. After a dry run: what the snapshot holds.
     pub contents: Contents,
+    /// Whether nothing was written: the rest says what would be.
+    #[serde(default)]
+    pub dry_run: bool,
     /// How far the revision was moved ahead; `None` where it was not.
     #[serde(default)]
     pub bump: Option<Bumped>,
@@ -63,6 +66,43 @@ pub struct RestoredMember {
     pub wal_dir: PathBuf,
     /// Its peer URLs.
     pub peer_urls: Vec<String>,
+    /// What had its place, and where that is now.
+    #[serde(default)]
+    pub replaced: Option<Replaced>,
+}
+
+/// Where the data of a member that was replaced is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Replaced {
+    /// What was `member/`.
+    #[serde(serialize_with = "crate::path_text::serialize")]
+    pub member_dir: PathBuf,
+    /// The old segments, if they were not in `member/`.
+    #[serde(serialize_with = "crate::path_text::serialize_option")]
+    pub wal_dir: Option<PathBuf>,
+}
+
+/// What is in each new member, or would be.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) digest: Option<Digest>,
+    pub(super) snapshot_revision: Revision,
+    pub(super) database_bytes: u64,
+    pub(super) contents: Contents,
+    pub(super) dry_run: bool,
+}
+
+impl From<&Restored> for Made {
+    fn from(restored: &Restored) -> Self {
+        Self {
+            digest: restored.digest,
+            snapshot_revision: restored.snapshot_revision,
+            database_bytes: restored.size_bytes,
+            contents: restored.contents.clone(),
+            dry_run: false,
+        }
+    }
 }
 
 impl RestoreReport {
@@ -82,7 +122,7 @@ pub(super) fn report(
     snapshot: &Snapshot,
     cluster: &NewCluster,
     layout: &Layout<'_>,
-    restored: Restored,
+    made: Made,
     bump: Option<Bumped>,
     notes: Vec<String>,
     duration_ms: u64,
@@ -101,19 +141,24 @@ pub(super) fn report(
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            replaced: member.kept.as_ref().map(|kept| Replaced {
+                member_dir: kept.clone(),
+                wal_dir: member.kept_wal().map(ToOwned::to_owned),
+            }),
         })
         .collect();
     RestoreReport {
         schema: 1,
         snapshot: snapshot.path().map(ToOwned::to_owned),
-        digest: restored.digest,
-        snapshot_revision: restored.snapshot_revision,
+        digest: made.digest,
+        snapshot_revision: made.snapshot_revision,
         cluster_id: cluster.id(),
         initial_cluster_token: cluster.token().to_owned(),
         initial_cluster: cluster.to_string(),
         members,
-        database_bytes: restored.size_bytes,
-        contents: restored.contents,
+        database_bytes: made.database_bytes,
+        contents: made.contents,
+        dry_run: made.dry_run,
         bump,
         notes,
         duration_ms,

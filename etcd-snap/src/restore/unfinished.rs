@@ -1,0 +1,103 @@
+//! What a restore that died has left half done: found by its journal, and finished or taken back.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::layout::topmost_absent;
+use crate::data_dir::journal_of_barrier;
+use crate::io::{Change, Storage, directory_of};
+use crate::{Error, ErrorKind, Result};
+
+const NAME: &str = ".etcd-snap-restore.json";
+
+/// How a change that was begun has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    RestoreFinished,
+    RestoreTakenBack,
+    UndoFinished,
+    UndoTakenBack,
+}
+
+/// Where the journal of a change to this data directory goes: into it, or beside what is absent.
+pub(super) fn journal_for(data_dir: &Path) -> Result<PathBuf> {
+    if data_dir.is_dir() {
+        return Ok(data_dir.join(NAME));
+    }
+    Ok(beside(&topmost_absent(data_dir)?))
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(NAME);
+    directory_of(path).join(name)
+}
+
+/// Where the journal of a change to this data directory can be.
+fn journals_of(data_dir: &Path) -> Vec<PathBuf> {
+    let mut journals = vec![data_dir.join(NAME)];
+    journals.extend(data_dir.ancestors().map(beside));
+    journals.extend(journal_of_barrier(data_dir));
+    journals
+}
+
+/// Finishes or takes back what was begun in a data directory, and says which.
+///
+/// # Errors
+/// `Busy` where another run is at it, and what keeps a journal from being followed.
+pub(super) fn settle(
+    storage: &Arc<dyn Storage>,
+    data_dir: &Path,
+) -> Result<Option<(Ended, String)>> {
+    for journal in journals_of(data_dir) {
+        let Some(change) = Change::find(storage, &journal)? else {
+            continue;
+        };
+        let said = |what: &str| {
+            format!(
+                "a {} of {} that was stopped was {what} ({})",
+                if change.undoes() { "restore --undo" } else { "restore" },
+                data_dir.display(),
+                journal.display()
+            )
+        };
+        if change.is_decided()? {
+            change.finish()?;
+            let ended = if change.undoes() {
+                Ended::UndoFinished
+            } else {
+                Ended::RestoreFinished
+            };
+            return Ok(Some((ended, said("finished"))));
+        }
+        change.take_back()?;
+        let ended = if change.undoes() {
+            Ended::UndoTakenBack
+        } else {
+            Ended::RestoreTakenBack
+        };
+        return Ok(Some((ended, said("taken back"))));
+    }
+    Ok(None)
+}
+
+/// Says that there is something to settle, and changes nothing.
+pub(super) fn refuse_unfinished(storage: &Arc<dyn Storage>, data_dir: &Path) -> Result<()> {
+    for journal in journals_of(data_dir) {
+        if Change::find(storage, &journal)?.is_some() {
+            return Err(Error::new(
+                ErrorKind::Occupied,
+                format!(
+                    "a restore to {} was stopped half done, as {} says; without --dry-run it is finished or taken back first, as it is by \
+                     `etcd-snap restore --undo`",
+                    data_dir.display(),
+                    journal.display()
+                ),
+            )
+            .with_path(&journal));
+        }
+    }
+    Ok(())
+}
