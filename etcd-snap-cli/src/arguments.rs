@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, defrag, hashkv, man, restore, save, status, verify};
+use crate::commands::{completion, defrag, hashkv, man, restore, save, squeeze, status, verify};
 use crate::exit;
 use crate::journal::LogFormat;
 use crate::render::WriteOut;
@@ -41,6 +41,7 @@ pub(crate) enum Task {
     Hashkv(hashkv::Arguments),
     Restore(Box<restore::Arguments>),
     Defrag(defrag::Arguments),
+    Squeeze(squeeze::Arguments),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }

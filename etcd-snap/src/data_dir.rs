@@ -69,18 +69,14 @@ fn lock(
     {
         Lock::Held(file) | Lock::HeldHere(file) => Ok(file),
         Lock::Busy => {
-            let (by, stop) = match users_of(path).first() {
-                Some(user) => (format!(" by {user}"), "stop it".to_owned()),
-                None => {
-                    let stop = format!("stop the etcd that runs in {}", data_dir.display());
-                    (String::new(), stop)
-                }
-            };
+            let by = users_of(path).first().map(|user| format!("; it is {user}"));
             Err(Error::new(
                 ErrorKind::Busy,
                 format!(
-                    "{} is in use{by}: {stop}, or wait for the tool that has the lock",
-                    named.display()
+                    "{} is in use: stop the etcd that runs in {}, or wait for the tool that has the lock{}",
+                    named.display(),
+                    data_dir.display(),
+                    by.unwrap_or_default()
                 ),
             )
             .with_path(named))
@@ -96,7 +92,7 @@ fn lock(
     }
 }
 
-/// The other processes that have a file open, as far as this one may know: `etcd (process 123)`.
+/// The other processes that have a file open, as far as this one may know: `process 123 (etcd)`.
 pub(crate) fn users_of(path: &Path) -> Vec<String> {
     let Ok(file) = fs::metadata(path) else {
         return Vec::new();
@@ -118,7 +114,7 @@ pub(crate) fn users_of(path: &Path) -> Vec<String> {
         });
         if has_it {
             let program = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            users.push(format!("{} (process {number})", program.trim_end()));
+            users.push(format!("process {number} ({})", program.trim_end()));
         }
     }
     users

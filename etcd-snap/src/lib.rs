@@ -1,6 +1,6 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Eight verbs, each with its options and its report:
+//! Nine verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
@@ -13,6 +13,7 @@
 //! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
 //!   [`decide_bump`] how far the revision has to move, and [`compare_restored`] whether directories belong together.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
+//! * [`squeeze`] writes a snapshot file anew, without them.
 //! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
 //!
 //! What asks a cluster is async and needs a tokio runtime (`save_blocking` and `attest_blocking` bring one); the other verbs
@@ -78,6 +79,8 @@ mod path_text;
 mod problem;
 mod raft;
 mod restore;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+mod rewritten;
 #[cfg(feature = "stream")]
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod save;
@@ -85,6 +88,7 @@ mod save;
 mod snapshot;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod sniff;
+mod squeeze;
 mod status;
 #[cfg(feature = "stream")]
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -117,9 +121,10 @@ pub use migrate::{MigrateOptions, MigrateReport, migrate};
 pub use observe::{Event, Observer, Phase, Silent};
 pub use problem::{Problem, ProblemCode, Severity};
 pub use restore::{
-    Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, MemberTarget, Owner,
-    PlanFile, PlannedMember, Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember,
-    Seen, SeenIn, SnapshotMember, UndoOptions, UndoReport, compare_restored, decide_bump, restore,
+    Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, Dropped, FoundAlarm,
+    FoundAuth, FoundLeases, FoundMember, Inventory, MemberTarget, Owner, PlanFile, PlannedMember,
+    Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen, SeenIn,
+    SnapshotMember, UndoOptions, UndoReport, compare_restored, decide_bump, restore,
     snapshot_members, undo_restore,
 };
 #[cfg(feature = "stream")]
@@ -127,6 +132,7 @@ pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chun
 #[cfg(feature = "client")]
 pub use save::{save, save_blocking};
 pub use snapshot::Snapshot;
+pub use squeeze::{SqueezeOptions, SqueezeReport, squeeze};
 pub use status::{Status, StatusOptions, status, status_with};
 #[cfg(feature = "stream")]
 pub use stream::{Chunk, EndpointPolicy, PassedOver, PassedOverReason};

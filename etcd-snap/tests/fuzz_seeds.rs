@@ -24,6 +24,8 @@ mod records;
 mod restore;
 #[path = "../../fuzz/src/snapshot.rs"]
 mod snapshot;
+#[path = "../../fuzz/src/squeeze.rs"]
+mod squeeze;
 
 fn seeds(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -66,6 +68,13 @@ fn what_the_fuzzer_knows_of_records_ends_well() {
 #[test]
 fn what_the_fuzzer_knows_of_restores_ends_well() {
     replay("restore", restore::run);
+}
+
+#[test]
+fn what_the_fuzzer_knows_of_squeezes_ends_well() {
+    for target in ["squeeze", "snapshot"] {
+        replay(target, squeeze::run);
+    }
 }
 
 #[test]

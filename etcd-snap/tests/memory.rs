@@ -3,7 +3,11 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use etcd_snap::{ReadAt, Snapshot, VerifyOptions, fast_status, status, verify, verify_stream};
+use etcd_snap::{
+    MemberTarget, NewCluster, ReadAt, RestoreOptions, Snapshot, SqueezeOptions, VerifyOptions,
+    fast_status, restore, squeeze, status, verify, verify_stream,
+};
+use etcd_snap_testdata::bulk::{Bulk, Profile};
 use etcd_snap_testdata::database::{DatabaseBuilder, FreeContent, Freelist, Image, Place};
 use peak_alloc::PeakAlloc;
 
@@ -314,4 +318,39 @@ fn a_value_of_many_megabytes_is_written_anew_in_pieces() {
         assert!(report.expect("it is sound").size_after_bytes > 100 * MIB as u64);
     });
     assert!(peak < 24 * MIB, "{peak} bytes");
+}
+
+/// With some ten thousand leased keys. Beside the tables of the check, which have their own limit, it is buffers and fingerprints.
+#[test]
+fn squeezing_and_leaving_out_leases_takes_little_memory() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("in.db");
+    Bulk::new(Profile::Small, 48 << 20)
+        .write(&path)
+        .expect("a database");
+    let snapshot = Snapshot::open(&path).expect("a snapshot");
+    let skip = snapshot.digest().is_none();
+
+    let squeezing = peak_of(|| {
+        let options = SqueezeOptions::default().with_skip_hash_check(skip);
+        squeeze(&snapshot, folder.path().join("out.db"), &options).expect("sound");
+    });
+    let mut keys = None;
+    let restoring = peak_of(|| {
+        let cluster = NewCluster::parse("m1=http://10.0.0.1:2380", "t").expect("a cluster");
+        let targets = [MemberTarget::new("m1", folder.path().join("m1"))];
+        let options = RestoreOptions::default()
+            .with_skip_hash_check(skip)
+            .with_drop_leases(true);
+        let report = restore(&snapshot, &cluster, &targets, &options).expect("sound");
+        keys = report.found.leases.keys;
+    });
+    assert!(keys > Some(1000), "{keys:?} keys hang on leases");
+    assert!(
+        squeezing < 32 * MIB && restoring < 32 * MIB,
+        "{squeezing} and {restoring} bytes"
+    );
 }

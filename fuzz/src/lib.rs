@@ -12,3 +12,4 @@ pub mod pages;
 pub mod records;
 pub mod restore;
 pub mod snapshot;
+pub mod squeeze;

@@ -6,6 +6,7 @@ pub(crate) mod hashkv;
 pub(crate) mod man;
 pub(crate) mod restore;
 pub(crate) mod save;
+pub(crate) mod squeeze;
 pub(crate) mod status;
 pub(crate) mod verify;
 
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Task::Hashkv(arguments) => hashkv::run(arguments, output),
         Task::Restore(arguments) => restore::run(arguments, output),
         Task::Defrag(arguments) => defrag::run(arguments, output),
+        Task::Squeeze(arguments) => squeeze::run(arguments, output),
         Task::Completion(arguments) => completion::run(arguments),
         Task::Man(arguments) => man::run(arguments),
     }

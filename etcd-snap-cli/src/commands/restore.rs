@@ -5,6 +5,7 @@ mod compare;
 mod plan;
 mod report;
 mod request;
+mod undo;
 
 use std::path::Path;
 
@@ -29,6 +30,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     if !arguments.compare.is_empty() {
         return compare::run(arguments, output);
     }
+    if let Some(data_dir) = &arguments.undo {
+        return undo::run(data_dir, arguments, output);
+    }
     let snapshot = Snapshot::open(file(arguments)?)?;
     let manifest = Manifest::beside(&snapshot)?;
     let plan_path = arguments.plan.as_deref();
@@ -52,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     }
     let request = decided(request, &snapshot, &interrupt, output)?;
     let plan_file = match plan_path {
-        Some(path) => keep_to_plan(
+        Some(path) if !arguments.dry_run || planned.is_some() => keep_to_plan(
             path,
             planned.as_ref(),
             &request,
@@ -60,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
             &interrupt,
             output,
         )?,
-        None => None,
+        _ => None,
     };
     let restored = watched_with(&interrupt, output.quiet, |progress| {
         let options = request.options.with_observer(progress);
@@ -72,7 +76,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     }
     let report = Report::new(restored, request.again, arguments, manifest);
     report.warn();
-    report.write_beside(arguments.output_dir.as_deref());
+    if !arguments.dry_run {
+        report.write_beside(arguments.output_dir.as_deref());
+    }
     render::print(&report, output.write_out)
 }
 

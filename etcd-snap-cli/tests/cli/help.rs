@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{etcd_snap, golden, said};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "",
     "save",
     "verify",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 9] = [
     "hashkv",
     "restore",
     "defrag",
+    "squeeze",
     "completion",
     "man",
 ];

@@ -13,6 +13,7 @@ mod restore;
 mod save;
 mod shell;
 mod signals;
+mod squeeze;
 mod streams;
 mod support;
 mod terminal;

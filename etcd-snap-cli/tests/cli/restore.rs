@@ -3,6 +3,7 @@
 mod compare;
 mod identity;
 mod plan;
+mod replace;
 mod revision;
 mod several;
 

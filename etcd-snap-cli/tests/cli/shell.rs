@@ -87,6 +87,7 @@ fn the_manual_is_printed_or_written_a_page_for_each_command() {
         "man",
         "restore",
         "save",
+        "squeeze",
         "status",
         "verify",
     ];

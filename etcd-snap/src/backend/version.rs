@@ -1,8 +1,10 @@
 //! Versions of what is stored, as etcd writes them into `meta`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::meta_key;
 use crate::Error;
 
 /// The version of etcd that a data directory is laid out for: its minor counts.
@@ -14,6 +16,8 @@ pub struct StorageVersion {
 }
 
 impl StorageVersion {
+    /// Says nothing of its version, and has no term.
+    pub const V3_4: Self = Self::new(3, 4);
     /// The oldest that there is a way to: it says nothing of its version.
     pub const V3_5: Self = Self::new(3, 5);
     /// The first that says which it is.
@@ -41,6 +45,17 @@ impl StorageVersion {
     #[must_use]
     pub const fn minor(self) -> u64 {
         self.minor
+    }
+
+    /// What the `meta` bucket says, or 3.5 where it has a term, which older ones do not (`schema.DetectSchemaVersion`).
+    pub(crate) fn detect(settings: &BTreeMap<Vec<u8>, Vec<u8>>) -> Option<Self> {
+        let stored = settings.get(meta_key::STORAGE_VERSION);
+        let stored = stored.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
+        let has_term = settings.contains_key(meta_key::CONSISTENT_INDEX)
+            && settings
+                .get(meta_key::TERM)
+                .is_some_and(|term| term.iter().any(|byte| *byte != 0));
+        stored.or(has_term.then_some(Self::V3_5))
     }
 
     pub(crate) const fn trimmed(self) -> Self {

@@ -39,9 +39,9 @@ impl<'a> Edit<'a> {
         self.top.small_bucket(name)
     }
 
-    /// Whether there is such a bucket.
-    pub(crate) fn has(&self, name: &[u8]) -> bool {
-        self.top.buckets.contains_key(name)
+    /// What the root leads to, before the next change.
+    pub(crate) fn top(&self) -> &Top<'a> {
+        &self.top
     }
 
     /// Replaces all that a bucket holds.
@@ -57,11 +57,6 @@ impl<'a> Edit<'a> {
         let value = self.bucket_value(&elements)?;
         self.top.buckets.insert(name.to_vec(), value);
         Ok(())
-    }
-
-    /// The greatest key of a bucket of any size.
-    pub(crate) fn last_key(&self, name: &[u8]) -> Result<Option<Vec<u8>>> {
-        self.top.last_key(name)
     }
 
     /// Puts a record behind all others of a bucket of any size; its key must be greater than all of them.

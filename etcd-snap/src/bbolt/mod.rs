@@ -36,9 +36,7 @@ pub(crate) use page::PageKind;
 pub(crate) use pages::PageError;
 pub(crate) use passing::{Judged, Passing};
 pub(crate) use sweep::{Sweep, Swept};
-pub(crate) use top::Records;
-#[cfg(feature = "client")]
-pub(crate) use top::Top;
+pub(crate) use top::{Records, Top};
 pub(crate) use usage::Usage;
 pub(crate) use visit::{Follow, Record, Visitor};
-pub(crate) use write::rewrite;
+pub(crate) use write::{Differences, Same, rewrite};

@@ -49,6 +49,11 @@ impl<'a> Top<'a> {
         })
     }
 
+    /// Whether there is such a bucket.
+    pub(crate) fn has(&self, name: &[u8]) -> bool {
+        self.buckets.contains_key(name)
+    }
+
     /// The records of a small bucket; none where there is no such bucket.
     pub(crate) fn small_bucket(&self, name: &[u8]) -> Result<Records> {
         let Some(value) = self.buckets.get(name) else {

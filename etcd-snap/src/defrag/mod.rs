@@ -13,15 +13,13 @@ use std::time::Instant;
 pub use options::DefragOptions;
 pub use report::DefragReport;
 
-use crate::bbolt;
+use crate::bbolt::Same;
 use crate::data_dir::HeldDatabase;
 use crate::io::{Flusher, Replace, StagedFile, directory_of, remove_dead};
 use crate::observe::{Event, Phase, tell};
-use crate::verify::{Contents, Findings, Wants, look};
-use crate::{Error, ErrorKind, Result, Snapshot};
-
-/// Problems that the sentence about damage can name.
-const PROBLEMS: usize = 100;
+use crate::rewritten::{in_use_bytes, prove, require_same, require_space, rewrite};
+use crate::verify::Wants;
+use crate::{Error, Result, Snapshot};
 
 /// Writes the database of a stopped member anew, so that the file has no page that nobody uses: `etcdutl defrag`, without a server.
 ///
@@ -47,24 +45,30 @@ pub fn defrag(data_dir: impl AsRef<Path>, options: &DefragOptions) -> Result<Def
 
     tell(observer, &Event::Started(Phase::Lock))?;
     let old = HeldDatabase::take(options.storage().as_ref(), data_dir)?;
-    let before = prove(&old.snapshot, options)?;
-    let page_size = u64::from(old.snapshot.meta().page_size);
+    let before = prove(&old.snapshot, Wants::default(), observer)?.contents;
     let size_before_bytes = before.total_size_bytes;
-    let free_bytes = before.free_pages.saturating_mul(page_size);
-    let in_use_before_bytes = size_before_bytes.saturating_sub(free_bytes);
+    let in_use_before_bytes = in_use_bytes(&old.snapshot, &before);
     let measured = Event::Measured {
         size_bytes: size_before_bytes,
         in_use_bytes: in_use_before_bytes,
     };
     tell(observer, &measured)?;
 
-    require_space(&old, in_use_before_bytes, options)?;
+    let directory = directory_of(&old.path);
+    require_space(options.storage().as_ref(), directory, in_use_before_bytes)?;
     let mut new = stage(&old, options)?;
     let mut flusher = Flusher::new(new.file());
-    rewrite(&old, &new, &mut flusher, in_use_before_bytes, options)?;
+    rewrite(
+        &old.snapshot,
+        in_use_before_bytes,
+        &mut Same,
+        (new.file(), &old.path),
+        &mut flusher,
+        observer,
+    )?;
     let source = Arc::new(Arc::clone(new.file()));
     let rewritten = Snapshot::from_source("the new file", source)?;
-    let after = prove(&rewritten, options)?;
+    let after = prove(&rewritten, Wants::default(), observer)?.contents;
     require_same(&before, &after)?;
     let failed = |e| Error::io("sync the new file for", &old.path, e);
     flusher.finish().map_err(failed)?;
@@ -84,40 +88,6 @@ pub fn defrag(data_dir: impl AsRef<Path>, options: &DefragOptions) -> Result<Def
     })
 }
 
-fn prove(snapshot: &Snapshot, options: &DefragOptions) -> Result<Contents> {
-    let mut findings = Findings::new(PROBLEMS);
-    let looked = look(
-        snapshot,
-        Wants::default(),
-        &mut findings,
-        options.observer(),
-    )?;
-    findings.require_sound(snapshot.name())?;
-    Ok(looked.contents)
-}
-
-/// A disk that is filled to its last byte takes others down with it.
-fn require_space(old: &HeldDatabase, bytes: u64, options: &DefragOptions) -> Result<()> {
-    let directory = directory_of(&old.path);
-    let free = options
-        .storage()
-        .free_bytes(directory)
-        .map_err(|e| Error::io("ask for the free space of", directory, e))?;
-    if bytes <= free {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::NoSpace,
-        format!(
-            "the new file needs about {bytes} bytes beside the old one, and there are {free} left in {}",
-            directory.display()
-        ),
-    )
-    .with_path(directory)
-    .with_detail("needed_bytes", bytes.to_string())
-    .with_detail("free_bytes", free.to_string()))
-}
-
 fn stage(old: &HeldDatabase, options: &DefragOptions) -> Result<StagedFile> {
     for removed in remove_dead(options.storage().as_ref(), &old.path) {
         let note = format!(
@@ -131,53 +101,6 @@ fn stage(old: &HeldDatabase, options: &DefragOptions) -> Result<StagedFile> {
     like.and_then(|like| new.file().take_after(&like))
         .map_err(|e| Error::io("give the new file the owner and the mode of", &old.path, e))?;
     Ok(new)
-}
-
-fn rewrite(
-    old: &HeldDatabase,
-    new: &StagedFile,
-    flusher: &mut Flusher,
-    total_bytes: u64,
-    options: &DefragOptions,
-) -> Result<()> {
-    let observer = options.observer();
-    tell(observer, &Event::Started(Phase::Copy))?;
-    let meta = old.snapshot.meta();
-    let mut read = |pages: u64| {
-        let done_bytes = pages
-            .saturating_mul(u64::from(meta.page_size))
-            .min(total_bytes);
-        tell(
-            observer,
-            &Event::Progress {
-                phase: Phase::Copy,
-                done_bytes,
-                total_bytes,
-            },
-        )
-    };
-    let (source, size_bytes) = (old.snapshot.source(), old.snapshot.database_bytes());
-    let to = (new.file().as_ref(), old.path.as_path());
-    bbolt::rewrite(source, meta, size_bytes, to, flusher, &mut read)?;
-    flusher.wrote_last();
-    Ok(())
-}
-
-/// Whatever is wrong then is our own fault.
-fn require_same(before: &Contents, after: &Contents) -> Result<()> {
-    let told = |contents: &Contents| {
-        let hash_kv = contents.hash_kv.as_ref().map(|of| (of.hash, of.revision));
-        let records = (contents.total_records, contents.live_keys);
-        (contents.hash, hash_kv, contents.revision, records)
-    };
-    if told(before) == told(after) && after.free_pages == 0 {
-        return Ok(());
-    }
-    Err(Error::damaged(
-        "the new file does not hold what the old one holds, which stays in its place; this is a fault of etcd-snap",
-    )
-    .with_detail("before", format!("{:?}", told(before)))
-    .with_detail("after", format!("{:?}", told(after))))
 }
 
 /// A failure takes nothing from the new file.

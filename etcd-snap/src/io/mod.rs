@@ -9,6 +9,7 @@ mod read_at;
 pub(crate) mod recorder;
 mod staging;
 mod storage;
+mod target;
 mod whole_file;
 
 pub(crate) use change::{Change, Place, Plan, Step, write_file};
@@ -19,4 +20,5 @@ pub(crate) use staging::{
     remove_dead, remove_dead_directories, remove_dead_trees,
 };
 pub(crate) use storage::{Disk, Lock, NewFile, Ownership, Storage};
+pub(crate) use target::{look_at, stage_file};
 pub(crate) use whole_file::write_whole;

@@ -117,8 +117,13 @@ impl Model {
             };
             self.nodes.insert(id, directory);
         } else {
+            // A segment of a WAL is zeros for the most part.
+            let mut bytes = fs::read(path).unwrap();
+            let end = bytes.iter().rposition(|byte| *byte != 0);
+            bytes.truncate(end.map_or(0, |end| end + 1));
+            bytes.shrink_to_fit();
             let content = Content {
-                bytes: fs::read(path).unwrap(),
+                bytes,
                 size: there.len(),
             };
             let file = Node::File {
@@ -237,7 +242,9 @@ impl Model {
     fn lay_out(mut self, root: &Path, unsynced: Unsynced) {
         if let Unsynced::Torn(seed) = unsynced {
             for (n, names) in std::mem::take(&mut self.pending).iter().enumerate() {
-                let random = seed.wrapping_add(n as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let random = seed
+                    .wrapping_add(n as u64)
+                    .wrapping_mul(0x9E37_79B9_7F4A_7C15);
                 if random >> 63 == 1 {
                     self.make_durable(names);
                 }
@@ -259,7 +266,11 @@ impl Model {
                 if id != ROOT {
                     fs::create_dir(path).unwrap();
                 }
-                let names = if unsynced == Unsynced::Kept { live } else { synced };
+                let names = if unsynced == Unsynced::Kept {
+                    live
+                } else {
+                    synced
+                };
                 for (name, node) in names {
                     self.lay_out_node(*node, &path.join(name), unsynced, made);
                 }
@@ -582,9 +593,7 @@ impl NewFile for RecordedFile {
 
     fn sync(&self) -> io::Result<()> {
         self.file.sync()?;
-        self.recorder
-            .record()
-            .push(Operation::SyncFile(self.node));
+        self.recorder.record().push(Operation::SyncFile(self.node));
         Ok(())
     }
 }

@@ -109,26 +109,17 @@ fn prove(snapshot: &Snapshot, options: &MigrateOptions) -> Result<()> {
     findings.require_sound(snapshot.name())
 }
 
-/// What the database says, or 3.5 where it has a term, which older ones do not (`schema.DetectSchemaVersion`).
 fn detect(settings: &Records, snapshot: &Snapshot) -> Result<StorageVersion> {
-    let stored = settings.get(meta_key::STORAGE_VERSION);
-    let stored = stored.and_then(|text| std::str::from_utf8(text).ok()?.parse().ok());
-    let has_term = settings.contains_key(meta_key::CONSISTENT_INDEX)
-        && settings
-            .get(meta_key::TERM)
-            .is_some_and(|term| term.iter().any(|byte| *byte != 0));
-    match stored {
-        Some(version) => Ok(version),
-        None if has_term => Ok(StorageVersion::V3_5),
-        None => Err(Error::new(
+    StorageVersion::detect(settings).ok_or_else(|| {
+        Error::new(
             ErrorKind::Unsupported,
             format!(
                 "{} does not tell which etcd wrote it, as it has no term: start and stop the etcd 3.5 that it belongs to",
                 snapshot.name()
             ),
         )
-        .with_detail("refusal", "no-term")),
-    }
+        .with_detail("refusal", "no-term")
+    })
 }
 
 fn newest_entries(segments: &[Segment]) -> Result<Option<StorageVersion>> {

@@ -163,7 +163,12 @@ impl Files {
             let names = entries.map(|entry| entry.path());
             let stem = format!("{stem}.{what}-");
             names
-                .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(&stem))
+                .filter(|path| {
+                    path.file_name()
+                        .unwrap()
+                        .to_string_lossy()
+                        .starts_with(&stem)
+                })
                 .collect()
         };
         let wal = wal_dir(target);
@@ -193,7 +198,10 @@ fn state(target: &MemberTarget, old: Option<&Files>, new: &Files) -> State {
     }
     let database = target.data_dir().join("member/snap/db");
     if !database.exists() {
-        assert!(!target.data_dir().join("member").exists(), "a member without a database");
+        assert!(
+            !target.data_dir().join("member").exists(),
+            "a member without a database"
+        );
         assert!(head(&wal_dir(target)).is_none(), "a WAL without a database");
         return State::Absent;
     }
@@ -203,7 +211,10 @@ fn state(target: &MemberTarget, old: Option<&Files>, new: &Files) -> State {
         assert_eq!(fs::read_dir(snap).unwrap().count(), 2);
         return State::New;
     }
-    assert!(old == Some(&files), "neither the old member nor the new one");
+    assert!(
+        old == Some(&files),
+        "neither the old member nor the new one"
+    );
     State::Old
 }
 
@@ -249,17 +260,17 @@ fn every_operation_may_be_the_last(case: &Case) {
     let storage: Arc<dyn Storage> = Arc::new(recorder.clone());
     case.run(root, &storage).unwrap();
     let after: Vec<_> = targets.iter().map(Files::of).collect();
-    let set_aside = if case.verb == Verb::Undo { "undone" } else { "old" };
+    let set_aside = if case.verb == Verb::Undo {
+        "undone"
+    } else {
+        "old"
+    };
 
     let all = recorder.operations();
     // Towards the end the names are given.
     const END: usize = 90;
     for n in 0..=all {
-        let mut ways = vec![
-            Unsynced::Kept,
-            Unsynced::Lost,
-            Unsynced::Torn(n as u64 + 1),
-        ];
+        let mut ways = vec![Unsynced::Kept, Unsynced::Lost, Unsynced::Torn(n as u64 + 1)];
         if !is_full() {
             let every = if n + END > all { 3 } else { 24 };
             if (n + seed()) % every != 0 && n != all {
@@ -270,16 +281,25 @@ fn every_operation_may_be_the_last(case: &Case) {
         for unsynced in ways {
             empty(root);
             recorder.lay_out(n, unsynced);
-            let at = format!("{n} of {all}, {unsynced:?}, behind {}", recorder.describe(n));
+            let at = format!(
+                "{n} of {all}, {unsynced:?}, behind {}",
+                recorder.describe(n)
+            );
             let states: Vec<_> = (0..targets.len())
                 .map(|i| state(&targets[i], before[i].as_ref(), &after[i]))
                 .collect();
             if states.contains(&State::New) && states.iter().any(|it| *it != State::New) {
                 let may_be = [State::New, State::Guarded];
-                assert!(states.iter().all(|it| may_be.contains(it)), "{at}: {states:?}");
+                assert!(
+                    states.iter().all(|it| may_be.contains(it)),
+                    "{at}: {states:?}"
+                );
             }
             if n == all {
-                assert!(states.iter().all(|it| *it == State::New), "{at}: {states:?}");
+                assert!(
+                    states.iter().all(|it| *it == State::New),
+                    "{at}: {states:?}"
+                );
             }
 
             let again = case.run(root, &case.storage());
@@ -311,7 +331,10 @@ fn every_operation_may_be_the_last(case: &Case) {
 fn every_operation_may_fail(case: &Case) {
     const ERRORS: [Errno; 4] = [Errno::IO, Errno::NOSPC, Errno::ROFS, Errno::INTR];
     let step_by = if is_full() { 1 } else { 6 };
-    for (n, step) in (seed() as u64 % step_by..).step_by(step_by as usize).enumerate() {
+    for (n, step) in (seed() as u64 % step_by..)
+        .step_by(step_by as usize)
+        .enumerate()
+    {
         let folder = folder();
         let root = folder.path();
         case.prepare(root);
@@ -326,15 +349,25 @@ fn every_operation_may_fail(case: &Case) {
         }
         match done {
             // It was the last of all, and nothing hangs on it.
-            Ok(()) => assert!(targets.iter().all(|target| !target.data_dir().join("x").exists())),
+            Ok(()) => assert!(
+                targets
+                    .iter()
+                    .all(|target| !target.data_dir().join("x").exists())
+            ),
             Err(e) => {
                 assert_eq!(super::tests::listing(root), before, "step {step}: {e}");
                 case.run(root, &case.storage()).unwrap();
             }
         }
         for target in &targets {
-            assert!(target.data_dir().join("member/snap/db").exists(), "step {step}");
-            assert!(journal_of_barrier(target.data_dir()).is_none(), "step {step}");
+            assert!(
+                target.data_dir().join("member/snap/db").exists(),
+                "step {step}"
+            );
+            assert!(
+                journal_of_barrier(target.data_dir()).is_none(),
+                "step {step}"
+            );
         }
     }
 }

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::amend::amend;
 use super::bump::bumped;
 use super::report::Made;
+use super::squeezed::LeftOut;
 use super::{RestoreOptions, findings};
 use crate::io::{Flusher, NewFile};
 use crate::observe::{Observer, Phase};
@@ -17,12 +18,14 @@ use crate::{Digest, Error, ErrorKind, NewCluster, Result, Revision, Snapshot};
 /// A database that is finished and synced.
 #[derive(Debug)]
 pub(super) struct Restored {
-    file: Arc<dyn NewFile>,
+    pub(super) file: Arc<dyn NewFile>,
     pub(super) size_bytes: u64,
     /// The SHA-256 of the snapshot's database, where it was computed.
     pub(super) digest: Option<Digest>,
     pub(super) snapshot_revision: Revision,
     pub(super) contents: Contents,
+    /// Where it was written anew and not copied.
+    pub(super) left_out: Option<LeftOut>,
 }
 
 /// What can be said before anything is written: there is a digest, and the file is as long as its meta pages want it.
@@ -63,6 +66,7 @@ pub(super) fn rehearse(snapshot: &Snapshot, options: &RestoreOptions) -> Result<
         snapshot_revision: looked.contents.revision,
         database_bytes: snapshot.database_bytes(),
         contents: looked.contents,
+        left_out: None,
         dry_run: true,
     })
 }
@@ -108,6 +112,7 @@ pub(super) fn build(
         digest,
         snapshot_revision,
         contents: looked.contents,
+        left_out: None,
     })
 }
 
@@ -167,8 +172,13 @@ fn copy(
         return Ok(None);
     };
     let found = Digest::new(hasher.finalize().into());
+    require_digest(snapshot, expected, found)?;
+    Ok(Some(found))
+}
+
+pub(super) fn require_digest(snapshot: &Snapshot, expected: Digest, found: Digest) -> Result<()> {
     if found == expected {
-        return Ok(Some(found));
+        return Ok(());
     }
     Err(digest_mismatch(snapshot, found, expected))
 }

@@ -5,21 +5,29 @@ mod bump;
 mod compare;
 mod database;
 mod identity;
+mod inventory;
 mod layout;
+mod leased;
+mod notes;
 mod old_members;
 mod options;
 mod owner;
 mod plan;
+mod read_back;
 mod replace;
 mod report;
 mod room;
 mod seen;
+mod squeezed;
 mod staging;
 mod undo;
 mod unfinished;
+mod version;
 
 #[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +37,7 @@ use std::time::Instant;
 
 pub use bump::{Bumped, decide_bump};
 pub use compare::{CompareOptions, CompareReport, ComparedBy, ComparedMember, compare_restored};
+pub use inventory::{Dropped, FoundAlarm, FoundAuth, FoundLeases, FoundMember, Inventory};
 pub use old_members::{SnapshotMember, snapshot_members};
 pub use options::{Bump, MemberTarget, RestoreOptions};
 pub use owner::Owner;
@@ -43,7 +52,7 @@ use crate::raft::{snap, wal};
 use crate::verify::Findings;
 use crate::{Error, NewCluster, NewMember, Result, Snapshot};
 use layout::{Layout, Member, resolve};
-use report::Made;
+use report::{Made, Told};
 use staging::{Staging, lock_old};
 
 /// Builds the data directory of each target, a member of the new cluster, from the snapshot.
@@ -53,17 +62,26 @@ use staging::{Staging, lock_old};
 /// that can read the data starts from the result.
 ///
 /// Everything is staged beside the targets. The digest is compared while the database is copied, and the page tree and every
-/// record are checked in the finished database. All of it is on the disk before the first name is given.
+/// record are checked in the finished database. All of it is on the disk, and was read back, before the first name is given.
+///
+/// A member that is there already is refused, or with [`with_replace`](RestoreOptions::with_replace) kept under another name; a
+/// server that runs there is refused in any case. Where one rename is enough, the new member appears by it. Where names
+/// change in several places, a journal says what is under way (`.etcd-snap-restore.json` in the data directory, or
+/// `.NAME.etcd-snap-restore.json` beside one that is absent), and a short text stands in the place of each database, which no server
+/// opens.
 ///
 /// Blocks until it is done. Memory stays within a few megabytes.
 ///
 /// # Errors
-/// `InvalidInput` or `Occupied` before anything is written, where names, URLs or targets do not fit; `NoDigest`,
-/// `DigestMismatch` or `Damaged` where the snapshot is not proven; `NoSpace`, `AccessDenied`, `Io` where writing fails;
-/// `Cancelled` where the observer asked to stop. After any of them there is no member: what was staged is removed, an
-/// existing empty directory is empty again. Only a process that is killed leaves something: hidden names that end in
-/// `.restoring` or `.part`, beside the target or in the directory that was empty, which no later run minds and which may be
-/// removed; and, if it was killed between two of its last renames, some of the members or a WAL directory without its member.
+/// Before anything is made: `InvalidInput`, `Occupied` or `Unsupported` where names, URLs or targets do not fit; `Busy` where a
+/// server or another run is at work there; `AccessDenied` and `NoSpace` where a directory may not be written to, or is too
+/// small; `NoDigest` and `Damaged` where that shows at once. Later: `DigestMismatch` or `Damaged` where the snapshot is
+/// not proven; `NoSpace`, `AccessDenied`, `Io` where writing fails; `Cancelled` where the observer asked to stop. After any of them all
+/// is as it was: what was staged is removed, what was renamed has its old name.
+///
+/// Only a run that is killed leaves something: hidden names, which the next run to the same target removes when their lock
+/// shows that nobody uses them, and perhaps its journal. The next run, and [`undo_restore`], first follow that: they finish
+/// what was decided, and take back what was not.
 pub fn restore(
     snapshot: &Snapshot,
     cluster: &NewCluster,
@@ -91,6 +109,7 @@ fn restore_with(
     let layout = Layout::plan(storage.as_ref(), &members, options)?;
     layout.require_source_apart(snapshot)?;
     database::require_restorable(snapshot, options)?;
+    version::require_possible(snapshot, options)?;
     let bump = decide_bump(snapshot, targets, options)?;
     let options = &match &bump {
         Some(bump) => options.clone().with_decided_bump(bump.clone()),
@@ -104,13 +123,13 @@ fn restore_with(
     if options.dry_run {
         let made = database::rehearse(snapshot, options)?;
         let duration_ms = crate::milliseconds(started);
+        let told = Told::of(snapshot, &made, bump, notes, options)?;
         return Ok(report::report(
             snapshot,
             cluster,
             &layout,
             made,
-            bump,
-            notes,
+            told,
             duration_ms,
         ));
     }
@@ -120,6 +139,9 @@ fn restore_with(
     for member in &layout.members {
         let (path, file) = staging.create_database(member)?;
         finished = Some(match finished {
+            None if options.rewrites() => {
+                squeezed::build(snapshot, cluster, options, &file, &path)?
+            }
             None => database::build(snapshot, cluster, options, &file, &path)?,
             Some(first) => database::copy_of(first, &file, &path, observer)?,
         });
@@ -130,18 +152,21 @@ fn restore_with(
     for member in &layout.members {
         write_raft_files(&mut staging, cluster, member, options)?;
     }
-    tell(observer, &Event::Started(Phase::Publish))?;
-    notes.extend(staging.publish()?);
-
+    for (path, file) in staging.databases() {
+        read_back::require_written(cluster, file, path)?;
+    }
     let made = Made::from(&restored);
+    let mut told = Told::of(snapshot, &made, bump, notes, options)?;
+    tell(observer, &Event::Started(Phase::Publish))?;
+    told.notes.extend(staging.publish()?);
+
     let duration_ms = crate::milliseconds(started);
     Ok(report::report(
         snapshot,
         cluster,
         &layout,
         made,
-        bump,
-        notes,
+        told,
         duration_ms,
     ))
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::bump::Bumped;
 use super::owner::Owner;
 use super::seen::Seen;
+use super::version;
 use crate::observe::{Observer, Silent};
-use crate::{ClusterId, Error, PeerUrls, Result, Revision};
+use crate::{ClusterId, Error, PeerUrls, Result, Revision, StorageVersion};
 
 /// How far the revision is moved ahead, so that clients which saw revisions newer than the snapshot are not misled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +39,11 @@ pub struct RestoreOptions {
     pub(super) replace: bool,
     pub(super) owner: Option<Owner>,
     pub(super) dry_run: bool,
+    pub(super) drop_alarms: bool,
+    pub(super) drop_leases: bool,
+    pub(super) squeeze: bool,
+    pub(super) target_version: Option<StorageVersion>,
+    pub(super) quota_bytes: Option<u64>,
     pub(super) observer: Arc<dyn Observer>,
 }
 
@@ -53,6 +59,11 @@ impl Default for RestoreOptions {
             replace: false,
             owner: None,
             dry_run: false,
+            drop_alarms: false,
+            drop_leases: false,
+            squeeze: false,
+            target_version: None,
+            quota_bytes: None,
             observer: Arc::new(Silent),
         }
     }
@@ -131,6 +142,52 @@ impl RestoreOptions {
         self
     }
 
+    /// Leaves out all alarms. They come back with the data otherwise: one of a member that no longer exists blocks writes
+    /// (NOSPACE) or everything (CORRUPT) until somebody disarms it.
+    #[must_use]
+    pub fn with_drop_alarms(mut self, drop: bool) -> Self {
+        self.drop_alarms = drop;
+        self
+    }
+
+    /// Leaves out all leases, and all keys that hang on one, with their whole history. A key that had a lease once and has none
+    /// now stays. Without it, leases begin anew with their full time to live, and what had expired since the snapshot is back
+    /// until then.
+    ///
+    /// The database is written anew for it, as by [`with_squeeze`](Self::with_squeeze), and the snapshot is read twice more.
+    /// The store's revision stays; where the last change is among those left out, a record without a key stands for it, as
+    /// after a bump. Of more than 917504 keys that hang on leases a restore says `Unsupported`.
+    #[must_use]
+    pub fn with_drop_leases(mut self, drop: bool) -> Self {
+        self.drop_leases = drop;
+        self
+    }
+
+    /// Writes only pages that are in use, so that the database is as small as after a defragmentation. The snapshot is read once
+    /// more than otherwise.
+    #[must_use]
+    pub fn with_squeeze(mut self, squeeze: bool) -> Self {
+        self.squeeze = squeeze;
+        self
+    }
+
+    /// Prepares the database for servers of this minor, 3.4 to 3.7. Where the snapshot is of a newer one, its storage version and
+    /// cluster version are lowered, or taken away where the older one has none (formats.md 6.3); nobody looks whether there is
+    /// data that only newer servers understand. As the snapshot is, unless set.
+    #[must_use]
+    pub fn with_target_version(mut self, version: StorageVersion) -> Self {
+        self.target_version = Some(version);
+        self
+    }
+
+    /// The `--quota-backend-bytes` that the new members will have, so that the report says whether the database fits. etcd's
+    /// own 2 GiB unless set.
+    #[must_use]
+    pub fn with_quota_bytes(mut self, bytes: u64) -> Self {
+        self.quota_bytes = Some(bytes);
+        self
+    }
+
     /// Who is told of progress, and may stop the work.
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
@@ -138,7 +195,15 @@ impl RestoreOptions {
         self
     }
 
+    /// Whether the database is written anew, not copied.
+    pub(super) fn rewrites(&self) -> bool {
+        self.squeeze || self.drop_leases
+    }
+
     pub(super) fn check(&self) -> Result<()> {
+        if let Some(target) = self.target_version {
+            version::require_known(target)?;
+        }
         if self.bump == Bump::Automatic {
             return Ok(());
         }
@@ -163,6 +228,11 @@ impl fmt::Debug for RestoreOptions {
             .field("replace", &self.replace)
             .field("owner", &self.owner)
             .field("dry_run", &self.dry_run)
+            .field("drop_alarms", &self.drop_alarms)
+            .field("drop_leases", &self.drop_leases)
+            .field("squeeze", &self.squeeze)
+            .field("target_version", &self.target_version)
+            .field("quota_bytes", &self.quota_bytes)
             .finish_non_exhaustive()
     }
 }

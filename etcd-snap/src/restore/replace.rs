@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{Layout, Member, Wal};
 use crate::data_dir::barrier;
-use crate::io::{
-    Place, Plan, StagedFile, StagedTree, Step, fresh_directory_name, is_staged_name,
-};
+use crate::io::{Place, Plan, StagedFile, StagedTree, Step, fresh_directory_name, is_staged_name};
 use crate::{Error, Result};
 
 /// In the new one of two directories that are exchanged.

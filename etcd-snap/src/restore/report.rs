@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::RestoreOptions;
 use super::bump::Bumped;
 use super::database::Restored;
+use super::inventory::{Dropped, Inventory};
 use super::layout::Layout;
+use super::notes::notes as notes_on;
+use super::squeezed::LeftOut;
 use crate::io::{Disk, Replace, Storage, write_whole};
 use crate::path_text;
 use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Result, Revision, Snapshot};
@@ -46,6 +50,12 @@ pub struct RestoreReport {
     /// What a person should know: what is probably not meant, and what could not be looked at.
     #[serde(default)]
     pub notes: Vec<String>,
+    /// What else was in the snapshot.
+    #[serde(default)]
+    pub found: Inventory,
+    /// What of it is not in the new database.
+    #[serde(default)]
+    pub dropped: Dropped,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -90,6 +100,7 @@ pub(super) struct Made {
     pub(super) snapshot_revision: Revision,
     pub(super) database_bytes: u64,
     pub(super) contents: Contents,
+    pub(super) left_out: Option<LeftOut>,
     pub(super) dry_run: bool,
 }
 
@@ -100,8 +111,37 @@ impl From<&Restored> for Made {
             snapshot_revision: restored.snapshot_revision,
             database_bytes: restored.size_bytes,
             contents: restored.contents.clone(),
+            left_out: restored.left_out,
             dry_run: false,
         }
+    }
+}
+
+/// What there is to say beside.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub(super) bump: Option<Bumped>,
+    pub(super) notes: Vec<String>,
+    pub(super) found: Inventory,
+    pub(super) dropped: Dropped,
+}
+
+impl Told {
+    pub(super) fn of(
+        snapshot: &Snapshot,
+        made: &Made,
+        bump: Option<Bumped>,
+        mut notes: Vec<String>,
+        options: &RestoreOptions,
+    ) -> Result<Self> {
+        let (found, dropped) = Inventory::take(snapshot, made, options)?;
+        notes.extend(notes_on(&found, options));
+        Ok(Self {
+            bump,
+            notes,
+            found,
+            dropped,
+        })
     }
 }
 
@@ -123,8 +163,7 @@ pub(super) fn report(
     cluster: &NewCluster,
     layout: &Layout<'_>,
     made: Made,
-    bump: Option<Bumped>,
-    notes: Vec<String>,
+    told: Told,
     duration_ms: u64,
 ) -> RestoreReport {
     let members = layout
@@ -159,8 +198,10 @@ pub(super) fn report(
         database_bytes: made.database_bytes,
         contents: made.contents,
         dry_run: made.dry_run,
-        bump,
-        notes,
+        bump: told.bump,
+        notes: told.notes,
+        found: told.found,
+        dropped: told.dropped,
         duration_ms,
     }
 }

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use super::RestoreOptions;
 use super::layout::{Layout, Member, Wal};
 use super::replace::{self, MARKER};
+use super::unfinished::tidy;
 use crate::data_dir::{lock_database, users_of};
-use crate::io::{
-    Change, NewFile, StagedFile, StagedTree, Storage, remove_dead, remove_dead_directories,
-    remove_dead_trees,
-};
+use crate::io::{Change, NewFile, StagedFile, StagedTree, Storage, remove_dead, remove_dead_trees};
 use crate::observe::{Event, tell};
 use crate::raft::wal;
 use crate::{Error, ErrorKind, Result};
@@ -25,7 +23,7 @@ pub(super) struct Staging<'l, 'a> {
     /// WAL segments for directories that exist.
     pub(super) segments: Vec<StagedFile>,
     /// The new databases, with their locks: no server gets one before all is done.
-    databases: Vec<Arc<dyn NewFile>>,
+    databases: Vec<(PathBuf, Arc<dyn NewFile>)>,
     /// The locks of the databases that are replaced.
     _old: Vec<Arc<dyn NewFile>>,
 }
@@ -50,10 +48,7 @@ impl<'l, 'a> Staging<'l, 'a> {
         old: Vec<Arc<dyn NewFile>>,
         options: &RestoreOptions,
     ) -> Result<Self> {
-        let mut removed = remove_dead(storage.as_ref(), &layout.journal);
-        if !layout.journal.exists() {
-            remove_dead_directories(storage.as_ref(), &layout.journal);
-        }
+        let mut removed = tidy(storage.as_ref(), &layout.journal);
         for tree in &layout.trees {
             removed.extend(remove_dead_trees(storage.as_ref(), &tree.target));
         }
@@ -129,8 +124,13 @@ impl<'l, 'a> Staging<'l, 'a> {
         member: &Member<'_>,
     ) -> Result<(PathBuf, Arc<dyn NewFile>)> {
         let (path, file) = self.create_file(&member.database())?;
-        self.databases.push(Arc::clone(&file));
+        self.databases.push((path.clone(), Arc::clone(&file)));
         Ok((path, file))
+    }
+
+    /// The new databases, where they are now.
+    pub(super) fn databases(&self) -> &[(PathBuf, Arc<dyn NewFile>)] {
+        &self.databases
     }
 
     /// Makes the first segment of a member's WAL.
@@ -249,7 +249,7 @@ impl<'l, 'a> Staging<'l, 'a> {
     /// without a name.
     fn wipe(&self) {
         const BOTH_METAS: [u8; 128 << 10] = [0; 128 << 10];
-        for file in &self.databases {
+        for (_, file) in &self.databases {
             if file.metadata().is_ok_and(|there| there.nlink() == 0) {
                 let _ = file.write_at(&BOTH_METAS, 0);
             }

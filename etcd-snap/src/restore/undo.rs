@@ -11,7 +11,7 @@ use super::layout::{free_name_of, now, require_replaceable, resolve};
 use super::owner::require_writable;
 use super::replace::{BARRIER, MARKER, Steps, by_exchange, names};
 use super::staging::{latecomers, require_unused};
-use super::unfinished::{Ended, journal_for, settle};
+use super::unfinished::{Ended, journal_for, settle, tidy};
 use crate::data_dir::{barrier, lock_database};
 use crate::io::{Change, Disk, Place, Storage, directory_of, write_file};
 use crate::observe::{Event, Observer, Phase, Silent, tell};
@@ -135,6 +135,7 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
 
     tell(observer, &Event::Started(Phase::Publish))?;
     let journal = journal_for(&data_dir)?;
+    tidy(storage.as_ref(), &journal);
     let aside = free_name_of(&data_dir, &format!("member.undone-{now}"))?;
     if std::fs::symlink_metadata(&directory).is_err() {
         // Somebody has moved it away.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::layout::topmost_absent;
 use crate::data_dir::journal_of_barrier;
-use crate::io::{Change, Storage, directory_of};
+use crate::io::{Change, Storage, directory_of, remove_dead, remove_dead_directories};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = ".etcd-snap-restore.json";
@@ -58,7 +58,11 @@ pub(super) fn settle(
         let said = |what: &str| {
             format!(
                 "a {} of {} that was stopped was {what} ({})",
-                if change.undoes() { "restore --undo" } else { "restore" },
+                if change.undoes() {
+                    "restore --undo"
+                } else {
+                    "restore"
+                },
                 data_dir.display(),
                 journal.display()
             )
@@ -81,6 +85,15 @@ pub(super) fn settle(
         return Ok(Some((ended, said("taken back"))));
     }
     Ok(None)
+}
+
+/// Removes what runs that died left of a journal that they had not yet begun with, or were done with. Says which files.
+pub(super) fn tidy(storage: &dyn Storage, journal: &Path) -> Vec<PathBuf> {
+    if journal.exists() {
+        return Vec::new();
+    }
+    remove_dead_directories(storage, journal);
+    remove_dead(storage, journal)
 }
 
 /// Says that there is something to settle, and changes nothing.

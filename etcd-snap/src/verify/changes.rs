@@ -5,7 +5,7 @@ use crate::backend::{KeyValueShape, RevisionKey};
 use crate::bbolt::{PageError, Record};
 
 /// Where the fields of a value stand, which may be of any size. The inner error continues "the value ...".
-pub(super) fn shape_of(
+pub(crate) fn shape_of(
     record: &mut Record<'_, '_>,
 ) -> Result<Result<KeyValueShape, String>, PageError> {
     KeyValueShape::parse(record.value_len(), |at, n| {
@@ -19,7 +19,7 @@ pub(super) fn shape_of(
 }
 
 /// The fingerprint of the user's key, which may be of any size too.
-pub(super) fn fingerprint_of(
+pub(crate) fn fingerprint_of(
     record: &mut Record<'_, '_>,
     shape: &KeyValueShape,
     fingerprints: &Fingerprints,

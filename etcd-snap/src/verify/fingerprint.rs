@@ -6,34 +6,34 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// Makes fingerprints of 128 bits. Seeded anew in every run, so nobody can make two keys collide.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fingerprints(SipHasher13);
+pub(crate) struct Fingerprints(SipHasher13);
 
 impl Fingerprints {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // The standard library's way to ask for a seed.
         let [first, second] = [0, 1].map(|_| RandomState::new().build_hasher().finish());
         Self(SipHasher13::new_with_keys(first, second))
     }
 
-    pub(super) fn begin(&self) -> Fingerprint {
+    pub(crate) fn begin(&self) -> Fingerprint {
         Fingerprint(self.0)
     }
 
     /// Of a key in one piece.
-    pub(super) fn of(&self, key: &[u8]) -> u128 {
+    pub(crate) fn of(&self, key: &[u8]) -> u128 {
         self.0.hash(key).as_u128()
     }
 }
 
 /// A fingerprint in the making.
-pub(super) struct Fingerprint(SipHasher13);
+pub(crate) struct Fingerprint(SipHasher13);
 
 impl Fingerprint {
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
 
-    pub(super) fn finish(&self) -> u128 {
+    pub(crate) fn finish(&self) -> u128 {
         self.0.finish128().as_u128()
     }
 }

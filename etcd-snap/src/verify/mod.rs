@@ -32,15 +32,18 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "client")]
 pub(crate) use at::Compactions;
 pub(crate) use at::{Asked, At};
+pub(crate) use changes::{fingerprint_of, shape_of};
 pub use contents::{BucketContents, Contents, LargeRecord};
 pub(crate) use entries::Entries;
-pub(crate) use findings::{Findings, examine_metas};
+pub(crate) use findings::{Findings, examine_metas, proven};
+pub(crate) use fingerprint::Fingerprints;
 #[cfg(any(fuzzing, test))]
 pub(crate) use look::all_ways;
-pub(crate) use look::{Wants, look};
+pub(crate) use look::{Looked, Wants, look};
 #[cfg(feature = "stream")]
 pub(crate) use passing::PassingCheck;
 pub use stream::{StreamReport, verify_stream};
+pub(crate) use touched::{AsItIs, split};
 
 use crate::io::ReadAt;
 use crate::observe::{Event, Observer, Phase, Silent, tell};

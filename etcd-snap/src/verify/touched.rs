@@ -6,13 +6,13 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A map from fingerprints, which are hashes already.
 pub(super) type ByFingerprint<V> = HashMap<[u64; 2], V, BuildHasherDefault<AsItIs>>;
 
-pub(super) fn split(fingerprint: u128) -> [u64; 2] {
+pub(crate) fn split(fingerprint: u128) -> [u64; 2] {
     [fingerprint as u64, (fingerprint >> 64) as u64]
 }
 
 /// Takes the last word as the hash.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn finish(&self) -> u64 {

@@ -24,6 +24,9 @@ pub(crate) struct Case {
     pub(crate) builder: DatabaseBuilder,
     members: usize,
     bump: Option<u64>,
+    squeeze: bool,
+    drop_alarms: bool,
+    drop_leases: bool,
 }
 
 impl Case {
@@ -41,6 +44,9 @@ impl Case {
             builder: varied(tree.current(), &mut random),
             members: 1 + random.below(5),
             bump: [None, Some(1), Some(1_000_000_000)][random.below(3)],
+            squeeze: random.below(3) == 0,
+            drop_alarms: random.below(3) == 0,
+            drop_leases: random.below(3) == 0,
         })
     }
 
@@ -71,8 +77,11 @@ impl Case {
     }
 
     fn options(&self) -> RestoreOptions {
-        let options =
-            RestoreOptions::default().with_skip_hash_check(self.builder.build().len() % 512 != 32);
+        let options = RestoreOptions::default()
+            .with_skip_hash_check(self.builder.build().len() % 512 != 32)
+            .with_squeeze(self.squeeze)
+            .with_drop_alarms(self.drop_alarms)
+            .with_drop_leases(self.drop_leases);
         match self.bump {
             None => options,
             Some(by) => options.with_bump(Bump::By(by)).with_mark_compacted(true),
@@ -84,9 +93,18 @@ impl Case {
         let mut voters: Vec<_> = cluster.members().iter().map(|m| m.id().get()).collect();
         voters.sort_unstable();
         let voters: Vec<_> = voters.iter().map(ToString::to_string).collect();
-        let mut builder = self
-            .builder
-            .clone()
+        let before = self.builder.model();
+        let mut builder = self.builder.clone();
+        if self.drop_leases {
+            builder = builder.without_leases(self.bump.is_none());
+        }
+        if self.drop_alarms {
+            builder = builder
+                .bucket("alarm")
+                .remove_bucket("alarm")
+                .bucket("alarm");
+        }
+        builder = builder
             .bucket("members")
             .remove_bucket("members")
             .bucket("members")
@@ -114,10 +132,7 @@ impl Case {
         }
         if let Some(by) = self.bump {
             // The builder bumps from the revision that a server has, which is 1 in an empty store and not 0.
-            let last = builder
-                .model()
-                .revision()
-                .max(builder.model().compact_revision());
+            let last = before.revision().max(before.compact_revision());
             let ahead = last + by as i64 - builder.revision();
             builder = builder.bump(ahead);
         }
@@ -161,6 +176,22 @@ impl Case {
             "{status:?}"
         );
         ensure!(status.hash == expected.status_hash(), "the contents differ");
+        if self.squeeze || self.drop_leases {
+            ensure!(verified.contents.free_pages == 0, "{:?}", verified.contents);
+        }
+        let before = self.builder.model();
+        let dropped = &report.dropped;
+        let gone = |asked: bool, bucket: &str| if asked { before.records(bucket) } else { 0 };
+        ensure!(
+            (dropped.alarms.len(), dropped.leases as usize)
+                == (
+                    gone(self.drop_alarms, "alarm"),
+                    gone(self.drop_leases, "lease")
+                ),
+            "{dropped:?}"
+        );
+        ensure!(report.found.leases.count as usize == before.records("lease"));
+        ensure!(dropped.downgrade == before.value("cluster", b"downgrade").is_some());
         Ok(())
     }
 }
@@ -265,7 +296,11 @@ fn boots(seed: u64, version: Version) -> Result<()> {
     let mut cluster = plan.start()?;
     // The placeholder of a bump has no name that a range could give.
     let (_, keys) = cluster.keys_at(0)?;
-    let named = case.builder.model().live_keys() - u64::from(has_placeholder(&case.builder));
+    let left = match case.drop_leases {
+        true => case.builder.clone().without_leases(false),
+        false => case.builder.clone(),
+    };
+    let named = left.model().live_keys() - u64::from(has_placeholder(&left));
     ensure!(
         keys.len() as u64 == named,
         "{} keys instead of {named}",
@@ -317,6 +352,9 @@ fn a_store_without_a_single_write_is_restored_with_and_without_a_bump() -> Resul
                     builder: DatabaseBuilder::new(4096).shape(shape).inline(inline),
                     members: 1,
                     bump,
+                    squeeze: k == 1,
+                    drop_alarms: m == 1,
+                    drop_leases: n == 1,
                 };
                 let (data_dir, report) = case.restore(folder.path())?;
                 let database = data_dir.join("member/snap/db");

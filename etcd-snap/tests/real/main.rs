@@ -2,6 +2,7 @@
 
 mod access;
 mod alone;
+mod amends;
 mod api;
 mod attest;
 mod boots;
@@ -12,6 +13,7 @@ mod choice;
 mod databases;
 mod defrag;
 mod edits;
+mod guarded;
 mod hash_kv;
 mod identity;
 mod interop;

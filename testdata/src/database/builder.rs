@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::layout::Layout;
+use super::model::user_key;
 use super::records::{
-    AlarmKind, KeyValue, Member, Permission, lease_record, revision_key, role_record,
-    tombstone_key, user_record,
+    AlarmKind, KeyValue, Member, Permission, lease_record, placeholder_key, revision_key,
+    role_record, tombstone_key, user_record,
 };
 use super::{Bucket, Entry, FreeContent, Freelist, Image, Inline, Model, Shape};
 
@@ -34,6 +35,7 @@ impl Change {
 struct Live {
     create_revision: i64,
     version: i64,
+    lease: i64,
 }
 
 /// Builds a database in memory. See the [module](super) for an example.
@@ -126,8 +128,10 @@ impl DatabaseBuilder {
                     let live = self.live.entry(key.clone()).or_insert(Live {
                         create_revision: main,
                         version: 0,
+                        lease,
                     });
                     live.version += 1;
+                    live.lease = lease;
                     let record = KeyValue {
                         key,
                         create_revision: live.create_revision,
@@ -169,6 +173,26 @@ impl DatabaseBuilder {
     #[must_use]
     pub fn lease(self, id: i64, ttl_seconds: i64) -> Self {
         self.record("lease", id.to_be_bytes(), lease_record(id, ttl_seconds, 0))
+    }
+
+    /// Without leases, and without any record of the keys that hang on one now. With `stand_in`, an empty record takes the place of
+    /// the newest revision where nothing is left of it, so that the store does not go back.
+    #[must_use]
+    pub fn without_leases(self, stand_in: bool) -> Self {
+        let before = self.model();
+        let mut left = self.clone();
+        for (key, value) in before.changes() {
+            let live = self.live.get(&user_key(value));
+            if live.is_some_and(|live| live.lease != 0) {
+                left = left.remove("key", key);
+            }
+        }
+        left.live.retain(|_, live| live.lease == 0);
+        left = left.bucket("lease").remove_bucket("lease").bucket("lease");
+        if stand_in && left.model().revision() < before.revision() {
+            left = left.record("key", placeholder_key(before.revision()), []);
+        }
+        left
     }
 
     /// A member.

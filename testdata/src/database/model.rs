@@ -108,6 +108,18 @@ impl Model {
             .sum()
     }
 
+    /// Keys and values of one bucket, in order.
+    pub fn entries(&self, bucket: &str) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let entries = self.buckets.get(bucket.as_bytes()).into_iter().flatten();
+        entries.map(|(key, value)| (key.as_slice(), value.as_slice()))
+    }
+
+    /// Records of one bucket.
+    #[must_use]
+    pub fn records(&self, bucket: &str) -> usize {
+        self.buckets.get(bucket.as_bytes()).map_or(0, BTreeMap::len)
+    }
+
     /// User keys that are not deleted: the "total keys" since etcd 3.6.
     #[must_use]
     pub fn live_keys(&self) -> u64 {

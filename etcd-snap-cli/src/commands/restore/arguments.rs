@@ -40,7 +40,7 @@ Examples:
     restored/m1 restored/m2")]
 pub(crate) struct Arguments {
     /// The snapshot
-    #[arg(required_unless_present = "compare")]
+    #[arg(required_unless_present_any = ["compare", "undo"])]
     pub(super) file: Option<PathBuf>,
     /// Name of the member [default: default]
     #[arg(long, help_heading = "Member")]
@@ -54,6 +54,27 @@ pub(crate) struct Arguments {
     /// The peer URLs it will have, with commas [default: those in the initial cluster]
     #[arg(long, value_name = "URLS", help_heading = "Member")]
     pub(super) initial_advertise_peer_urls: Option<String>,
+    /// Replace the member that is there: it is kept as member.old-TIME
+    #[arg(long, help_heading = "Target")]
+    pub(super) replace: bool,
+    /// Whom all of it belongs to [default: whom the old data belongs to]
+    #[arg(long, value_name = "USER:GROUP", help_heading = "Target")]
+    pub(super) owner: Option<String>,
+    /// Check everything, and say what would be done
+    #[arg(long, help_heading = "Target")]
+    pub(super) dry_run: bool,
+    /// Put back what a restore with --replace has replaced in this data directory
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "file", "name", "data_dir", "initial_advertise_peer_urls", "all_members", "members", "output_dir",
+            "compare", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
+            "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
+        ],
+        help_heading = "Target"
+    )]
+    pub(super) undo: Option<PathBuf>,
     /// Make all members of the cluster
     #[arg(
         long,
@@ -86,7 +107,7 @@ pub(crate) struct Arguments {
         conflicts_with_all = [
             "file", "name", "data_dir", "wal_dir", "initial_advertise_peer_urls", "all_members", "members",
             "output_dir", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
-            "bump_revision", "mark_compacted", "kubernetes", "endpoints",
+            "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
         ],
         help_heading = "Several members"
     )]

@@ -102,8 +102,12 @@ impl Render for Report {
     fn simple(&self) -> String {
         let mut lines = String::new();
         for member in &self.restore.members {
+            let done = match self.restore.dry_run {
+                true => "would be restored",
+                false => "restored",
+            };
             lines.push_str(&format!(
-                "Member {} restored in {}\n",
+                "Member {} {done} in {}\n",
                 text::visible(&member.name),
                 path(&member.data_dir)
             ));
@@ -156,6 +160,22 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     ];
     if contents.revision != restore.snapshot_revision {
         facts.push(("in the snapshot", restore.snapshot_revision.to_string()));
+    }
+    if let Some(bump) = restore.bump.as_ref().filter(|_| restore.dry_run) {
+        facts.push(("it would be at", bump.revision.to_string()));
+    }
+    for replaced in restore
+        .members
+        .iter()
+        .filter_map(|member| member.replaced.as_ref())
+    {
+        facts.push(("old member", path(&replaced.member_dir)));
+        facts.extend(
+            replaced
+                .wal_dir
+                .iter()
+                .map(|wal_dir| ("old WAL", path(wal_dir))),
+        );
     }
     if let Some(bump) = restore.bump.as_ref().filter(|bump| bump.automatic) {
         facts.extend(reasons(bump));

@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use etcd_snap::{
-    Bump, MemberTarget, NewCluster, NewMember, PeerUrls, RestoreOptions, RestorePlan, Snapshot,
-    SnapshotMember, snapshot_members,
+    Bump, MemberTarget, NewCluster, NewMember, Owner, PeerUrls, RestoreOptions, RestorePlan,
+    Snapshot, SnapshotMember, snapshot_members,
 };
 
 use super::arguments::{self, Arguments};
@@ -45,10 +45,16 @@ impl Request {
         let cluster = cluster(arguments, snapshot, planned, &mut again)?;
         let targets = targets(arguments, &cluster, planned)?;
         require_decided(arguments, &cluster, &targets)?;
-        let options = match planned {
+        let mut options = match planned {
             Some(plan) => plan.options(),
             None => arguments.options(),
         };
+        options = options
+            .with_replace(arguments.replace)
+            .with_dry_run(arguments.dry_run);
+        if let Some(owner) = &arguments.owner {
+            options = options.with_owner(Owner::parse(owner)?);
+        }
         Ok(Self {
             cluster,
             targets,

@@ -184,3 +184,44 @@ fn a_living_member_says_what_clients_have_seen() -> Result<()> {
     ensure!(report["saved_at"] == manifest["saved_at"], "{report}");
     Ok(())
 }
+
+/// What a killed server has answered and not yet written into its database is in its log, and clients have seen it.
+#[test]
+fn a_member_that_was_killed_is_replaced_and_goes_on_above_what_it_has_answered() -> Result<()> {
+    let room = Room::new();
+    let mut cluster = Cluster::builder(Version::V3_6)
+        .security(Security::Plain)
+        .argument("--backend-batch-interval=1h")
+        .argument("--backend-batch-limit=1000000")
+        .start()?;
+    cluster.etcdctl(["put", "key", "before"])?;
+    let endpoint = cluster.endpoint(0).to_owned();
+    room.run(&format!("save new.db --endpoints {endpoint}"))
+        .code(0);
+    for n in 0..20 {
+        cluster.etcdctl(["put", "key", &format!("later {n}")])?;
+    }
+    let seen = cluster.revision(0)?;
+    let data_dir = cluster.members()[0].data_dir().to_owned();
+    let mut restore = room.command(
+        "restore new.db --from-member m1 --initial-cluster-token auto --kubernetes --replace -w json --data-dir",
+    );
+    let running = said(restore.arg(&data_dir)).code(10);
+    ensure!(running.stderr.contains("etcd"), "{running:?}");
+    cluster.kill(0);
+    let done = said(&mut restore).code(0);
+    let report: Value = serde_json::from_str(&done.stdout)?;
+    let from = &report["bump"]["seen"][0]["from"];
+    ensure!(from["log_entries"].as_i64() >= Some(20), "{report}");
+    ensure!(
+        report["bump"]["seen"][0]["revision"].as_i64() >= Some(seen),
+        "{report}"
+    );
+
+    cluster.start_member(0)?;
+    let value = cluster.etcdctl(["get", "key", "--print-value-only"])?;
+    ensure!(value.trim() == "before", "{value}");
+    cluster.etcdctl(["put", "key", "after"])?;
+    ensure!(cluster.revision(0)? > seen + 1_000_000);
+    Ok(())
+}

@@ -78,6 +78,7 @@ impl Database {
             meta.size_bytes(),
             to,
             &mut flusher,
+            &mut Same,
             &mut read,
         );
         assert_eq!(written.unwrap(), new.meta());
@@ -270,6 +271,7 @@ fn a_failure_to_write_is_told() {
             meta.size_bytes(),
             to,
             &mut flusher,
+            &mut Same,
             &mut |_| Ok(()),
         );
         assert_eq!(written.unwrap_err().kind(), crate::ErrorKind::NoSpace);
