@@ -102,7 +102,7 @@ fn a_bump_goes_on_from_a_compaction_above_the_last_record() {
         (Bump::By(1), current + 1),
         (Bump::By(1000), current + 1000),
         (Bump::Above(Revision::new(3)), current + 1),
-        (Bump::Above(Revision::new(current + 5)), current + 6),
+        (Bump::Above(Revision::new(current + 5)), current + 7),
     ] {
         let report = restored(builder.build(), bump).expect("sound");
         assert_eq!(report.contents.revision.get(), expected, "{bump:?}");

@@ -12,7 +12,7 @@ use crate::workspace;
 
 /// Run all tests, real servers included, and all checks
 ///
-/// Gets what it needs first: etcd 3.4 to 3.7, rustfmt and clippy. Long lists of cases are sampled, by a seed that is
+/// Gets what it needs first: etcd 3.4 to 3.7, rustfmt, clippy and strace. Long lists of cases are sampled, by a seed that is
 /// printed; --full runs them all.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -112,7 +112,8 @@ pub(crate) fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// rustfmt and clippy come with rustup, not with every installation of Rust; protoc is for the feature etcd-client.
+/// rustfmt and clippy come with rustup, not with every installation of Rust; protoc is for the feature etcd-client; strace kills
+/// the command before each of its calls.
 fn tools(_: &Arguments) -> Result<()> {
     for (tool, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         let there = cargo(&[tool, "--version"])
@@ -125,6 +126,18 @@ fn tools(_: &Arguments) -> Result<()> {
         }
     }
     crate::protoc::provide()?;
+    let traces = || {
+        Command::new("strace")
+            .arg("-V")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    };
+    if !traces() {
+        for arguments in [&["update", "-qq"][..], &["install", "-qq", "-y", "strace"]] {
+            succeed(Command::new("apt-get").args(arguments))
+                .context("strace is missing; as root: apt-get install strace")?;
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 mod full;
 mod interrupted;
+mod killed;
 mod memory;
+mod places;
 mod rights;
 
 use std::fs;

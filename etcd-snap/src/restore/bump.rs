@@ -48,7 +48,10 @@ pub(super) fn bumped(last: Revision, bump: Bump) -> Result<Option<Revision>> {
         Bump::By(by) => i64::try_from(by)
             .ok()
             .and_then(|by| last.get().checked_add(by)),
-        Bump::Above(seen) => seen.max(last).get().checked_add(1),
+        // A watch that has seen all resumes at the next one, and is cancelled only if that lies below what is compacted.
+        Bump::Above(seen) => {
+            (seen.get().checked_add(2)).map(|above| above.max(last.get().saturating_add(1)))
+        }
         Bump::Automatic => last.get().checked_add(WITHOUT_ANY_SIGHT),
     };
     match bumped.filter(|bumped| *bumped <= HIGHEST_REVISION) {

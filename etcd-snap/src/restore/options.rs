@@ -20,7 +20,7 @@ pub enum Bump {
     None,
     /// By that many revisions, as `etcdutl snapshot restore --bump-revision` does.
     By(u64),
-    /// To the first revision above this one, and above the snapshot's own.
+    /// Above this revision, so that a watch that has seen it is cancelled, and above the snapshot's own.
     Above(Revision),
     /// Above all that clients can have seen, with a margin: see [`decide_bump`](crate::decide_bump). All members of the cluster have
     /// to be made at once. Implies [`with_mark_compacted`](RestoreOptions::with_mark_compacted).

@@ -1,15 +1,15 @@
-//! Snapshots of every minor are restored to one and to three members, and real servers of the same and every newer minor
-//! start from them, with the same keys, revisions, leases and users.
+//! Snapshots of every minor are restored to one, three and five members, and real servers of the same and every newer minor
+//! start from them, with the same keys, revisions, leases and users, and live on as if nothing had been.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap::{Bump, RestoreOptions, Snapshot, VerifyOptions, verify};
-use etcd_snap_testdata::cluster::{Cluster, ClusterState, Plan, Workload};
+use etcd_snap_testdata::cluster::{Bulk, Cluster, ClusterState, Plan, Workload};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 use etcd_snap_testdata::sample;
 
-use super::restore_plan;
+use super::{corruption_checks, restore_plan};
 
 fn databases(plan: &Plan) -> Vec<PathBuf> {
     plan.members()
@@ -44,13 +44,17 @@ impl Source {
     }
 
     fn boots_on(&self, version: Version, members: usize) -> Result<()> {
-        let plan = Cluster::builder(version)
+        let builder = Cluster::builder(version)
             .members(members)
             .token("restored")
+            .argument(format!("--snapshot-count={SNAPSHOT_COUNT}"));
+        let plan = corruption_checks(version)
+            .iter()
+            .fold(builder, |builder, flag| builder.argument(*flag))
             .plan()?;
         let report = restore_plan(&plan, &self.snapshot, &RestoreOptions::default())?;
         ensure!(report.snapshot_revision.get() == self.state.revision);
-        let databases = databases(&plan);
+        let (databases, plan_members) = (databases(&plan), plan.members().to_vec());
         // Of 3.4 there is no checker: the page format is the same in all.
         let checker = Binaries::find(version.max(Version::V3_5))?;
         checker
@@ -67,22 +71,20 @@ impl Source {
             (agreed.hash, agreed.compact_revision) == (self.hash, self.compact_revision),
             "HashKV differs: {agreed:?}"
         );
-        cluster.etcdctl(["put", "after", "the restore"])?;
-        for member in 0..members {
-            cluster.restart(member)?;
+        lives_on(&mut cluster)?;
+        for member in 0..cluster.members().len() {
+            if cluster.members()[member].is_running() {
+                cluster.stop(member)?;
+            }
         }
-        let added = cluster.add_member()?;
-        ensure!(
-            cluster
-                .etcdctl(["get", "after", "--print-value-only"])?
-                .trim()
-                == "the restore"
-        );
-        cluster
-            .agreed_hash_kv()
-            .context("with the member that was added")?;
-        for member in 0..=added {
-            cluster.stop(member)?;
+        // Each has written what it would start from next.
+        for member in plan_members {
+            let snap = member.data_dir.join("member/snap");
+            let restored = format!("{:016x}-{members:016x}.snap", 1);
+            let own = std::fs::read_dir(&snap)?
+                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+                .find(|name| name.ends_with(".snap") && *name != restored);
+            ensure!(own.is_some(), "no snapshot in {}", snap.display());
         }
         checker
             .check_pages(&databases)
@@ -91,12 +93,47 @@ impl Source {
     }
 }
 
+/// How many entries servers here apply until they write a snapshot of their own and let go of their log.
+const SNAPSHOT_COUNT: usize = 50;
+
+/// Everything that happens to a cluster sooner or later.
+fn lives_on(cluster: &mut Cluster) -> Result<()> {
+    let first = cluster.members().len();
+    cluster.etcdctl(["put", "after", "the restore"])?;
+    for member in 0..first {
+        cluster.restart(member).context("a restart")?;
+    }
+    cluster.bulk(&Bulk {
+        prefix: "rolled/".to_owned(),
+        keys: 4 * SNAPSHOT_COUNT,
+        ..Bulk::default()
+    })?;
+    let added = cluster.add_member()?;
+    cluster
+        .agreed_hash_kv()
+        .context("with the member that was added")?;
+    let before = cluster.revision(added)?;
+    cluster.etcdctl(["compact", &before.to_string(), "--physical"])?;
+    cluster.etcdctl(["put", "after", "the compaction"])?;
+    cluster.etcdctl(["defrag"])?;
+    let compacted = cluster.agreed_hash_kv().context("after a compaction")?;
+    ensure!(compacted.compact_revision == before, "{compacted:?}");
+    cluster.restart(first - 1).context("after a roll-over")?;
+    cluster.remove_member(0).context("a removal")?;
+    let after = cluster.etcdctl(["get", "after", "--print-value-only"])?;
+    ensure!(after.trim() == "the compaction", "{after}");
+    cluster.agreed_hash_kv().context("after a removal")?;
+    let alarms = cluster.etcdctl(["alarm", "list"])?;
+    ensure!(alarms.trim().is_empty(), "{alarms}");
+    Ok(())
+}
+
 fn snapshots_boot_from(version: Version) -> Result<()> {
     let source = Source::new(version, &Workload::large())?;
     let pairs = version
         .and_newer()
-        .flat_map(|newer| [(newer, 1), (newer, 3)]);
-    for (newer, members) in sample(pairs, 3) {
+        .flat_map(|newer| [(newer, 1), (newer, 3), (newer, 5)]);
+    for (newer, members) in sample(pairs, 2) {
         source
             .boots_on(newer, members)
             .with_context(|| format!("a snapshot of {version}, {members} members of {newer}"))?;

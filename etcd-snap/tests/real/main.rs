@@ -7,6 +7,7 @@ mod api;
 mod attest;
 mod boots;
 mod broken;
+mod bump;
 mod choice;
 #[path = "../properties/databases.rs"]
 mod databases;
@@ -14,6 +15,7 @@ mod defrag;
 mod edits;
 mod guarded;
 mod hash_kv;
+mod identity;
 mod interop;
 mod live;
 mod migrate;
@@ -22,6 +24,7 @@ mod report;
 mod seen;
 mod streams;
 mod unreachable;
+mod watch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -129,6 +132,27 @@ fn restore_plan(plan: &Plan, snapshot: &Path, options: &RestoreOptions) -> Resul
         .collect::<Result<Vec<_>>>()?;
     let snapshot = Snapshot::open(snapshot)?;
     Ok(etcd_snap::restore(&snapshot, &cluster, &targets, options)?)
+}
+
+/// What makes servers compare their data with that of the others: before they serve, every second, and after compactions.
+fn corruption_checks(version: Version) -> &'static [&'static str] {
+    match version {
+        Version::V3_4 => &[
+            "--experimental-initial-corrupt-check",
+            "--experimental-corrupt-check-time=1s",
+        ],
+        Version::V3_5 => &[
+            "--experimental-initial-corrupt-check",
+            "--experimental-corrupt-check-time=1s",
+            "--experimental-compact-hash-check-enabled",
+            "--experimental-compact-hash-check-time=1s",
+        ],
+        Version::V3_6 | Version::V3_7 => &[
+            "--feature-gates=InitialCorruptCheck=true,CompactHashCheck=true",
+            "--corrupt-check-time=1s",
+            "--compact-hash-check-time=1s",
+        ],
+    }
 }
 
 /// What the tools of every minor say of a file: the hash is the same everywhere, the rest has changed its meaning.

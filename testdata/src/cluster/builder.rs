@@ -223,6 +223,11 @@ impl Plan {
         Ok(())
     }
 
+    /// The cluster with no member started: for those that will not all get ready.
+    pub fn stopped(self) -> Cluster {
+        self.cluster
+    }
+
     /// Starts all members on their data directories, whether these are absent or restored, and waits until they answer.
     pub fn start(self) -> Result<Cluster> {
         let mut cluster = self.cluster;

@@ -267,27 +267,88 @@ impl Cluster {
         let place = self.members.len();
         let mut member = Member::reserve(&format!("m{}", place + 1), self.security, self.folder())?;
         let peers = format!("--peer-urls={}", member.peer_url());
-        // A cluster that has just elected its leader refuses changes of membership for some seconds ("unhealthy cluster",
-        // "too many learner" and the like are answers of the same kind).
+        let mut arguments = vec!["member", "add", member.name(), &peers];
+        arguments.extend(more_arguments);
+        self.change_membership(&arguments)
+            .context("cannot add a member")?;
+        self.wait_until_listed(member.peer_url())?;
+        member.set_existing();
+        self.members.push(member);
+        self.start_without_waiting(place)?;
+        Ok(place)
+    }
+
+    /// Waits until the log of a member has these words.
+    pub fn wait_for_log(&self, member: usize, words: &str) -> Result<()> {
+        let patience = Instant::now() + READY_WITHIN;
+        while !std::fs::read_to_string(self.members[member].log())?.contains(words) {
+            if Instant::now() > patience {
+                let log = self.members[member].log_tail();
+                let failure = format!("{words:?} does not come into the log:\n{log}");
+                return self.noted(Err(anyhow::Error::msg(failure)));
+            }
+            pause();
+        }
+        Ok(())
+    }
+
+    /// Removes a member from the running cluster, stops its server and waits until the others answer. It keeps its place in
+    /// [`Cluster::members`].
+    pub fn remove_member(&mut self, member: usize) -> Result<()> {
+        let listed = self.etcdctl(["member", "list"])?;
+        // 8e9e05c52164694d, started, m1, https://127.0.0.1:2380, https://127.0.0.1:2379, false
+        let id = listed
+            .lines()
+            .map(|line| line.split(", ").collect::<Vec<_>>())
+            .find(|fields| fields.get(2) == Some(&self.members[member].name()))
+            .and_then(|fields| fields.first().copied())
+            .with_context(|| format!("not a member: {listed}"))?;
+        self.change_membership(&["member", "remove", id])
+            .context("cannot remove a member")?;
+        self.stop(member)?;
+        self.wait_until_healthy()
+    }
+
+    /// Waits until every member that runs knows this peer URL: one that joins asks any of them who belongs to the cluster.
+    /// Those that are no quorum without it do not answer before it joins; but they are two at most, and both have agreed.
+    fn wait_until_listed(&self, peer_url: &str) -> Result<()> {
+        let patience = Instant::now() + READY_WITHIN;
+        let running: Vec<_> = (0..self.members.len())
+            .filter(|place| self.members[*place].is_running())
+            .collect();
+        if running.len() * 2 <= self.members.len() + 1 {
+            return Ok(());
+        }
+        for place in running {
+            while !self
+                .etcdctl_at(place, ["member", "list"])?
+                .contains(peer_url)
+            {
+                if Instant::now() > patience {
+                    bail!("member {place} does not hear of {peer_url}");
+                }
+                pause();
+            }
+        }
+        Ok(())
+    }
+
+    /// A cluster that has just elected its leader refuses changes of membership for some seconds ("unhealthy cluster", "too
+    /// many learner" and the like are answers of the same kind).
+    fn change_membership(&self, arguments: &[&str]) -> Result<()> {
         let patience = Instant::now() + READY_WITHIN;
         loop {
-            let mut arguments = vec!["member", "add", member.name(), &peers];
-            arguments.extend(more_arguments);
             match self.try_etcdctl(arguments) {
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 Err(error)
                     if error.to_string().contains("unhealthy cluster")
                         && Instant::now() < patience =>
                 {
                     pause();
                 }
-                Err(error) => return self.noted(Err(error.context("cannot add a member"))),
+                Err(error) => return self.noted(Err(error)),
             }
         }
-        member.set_existing();
-        self.members.push(member);
-        self.start_without_waiting(place)?;
-        Ok(place)
     }
 
     /// Waits until every member that runs answers a linearizable read. The error has the last lines of the logs.
@@ -320,7 +381,8 @@ impl Cluster {
         Ok(())
     }
 
-    fn is_healthy(&self, member: usize) -> Result<bool> {
+    /// Whether a member answers a linearizable read now.
+    pub fn is_healthy(&self, member: usize) -> Result<bool> {
         let mut command = self.etcdctl_command(&[self.endpoint(member)]);
         command.args(["endpoint", "health", "--command-timeout=5s"]);
         let output = crate::etcd::output(&mut command)?;
@@ -329,7 +391,8 @@ impl Cluster {
         Ok(output.status.success() || String::from_utf8_lossy(&said).contains("Active Alarm"))
     }
 
-    fn start_without_waiting(&mut self, place: usize) -> Result<()> {
+    /// Starts a stopped member on its data directory, whatever becomes of it.
+    pub fn start_without_waiting(&mut self, place: usize) -> Result<()> {
         let initial_cluster = self.initial_cluster();
         let common = member::Common {
             binaries: &self.binaries,
