@@ -41,6 +41,26 @@ pub struct RestorePlan {
     /// Whether a file without digest, or with a wrong one, is taken.
     #[serde(default)]
     pub skip_hash_check: bool,
+    /// Whether alarms are left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub drop_alarms: bool,
+    /// Whether leases, and the keys that hang on them, are left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub drop_leases: bool,
+    /// Whether only pages in use are written.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub squeeze: bool,
+    /// The minor that the data is prepared for, like `3.5.0`; `None` where it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_version: Option<String>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde calls"
+)]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A member in a [`RestorePlan`].
@@ -94,6 +114,10 @@ impl RestorePlan {
             bump_revision,
             mark_compacted: options.mark_compacted,
             skip_hash_check: options.skip_hash_check,
+            drop_alarms: options.drop_alarms,
+            drop_leases: options.drop_leases,
+            squeeze: options.squeeze,
+            target_version: options.target_version.map(|version| version.to_string()),
         })
     }
 
@@ -174,16 +198,25 @@ impl RestorePlan {
     }
 
     /// The options that are the same for all members.
-    #[must_use]
-    pub fn options(&self) -> RestoreOptions {
+    ///
+    /// # Errors
+    /// `InvalidInput` where the version is none.
+    pub fn options(&self) -> Result<RestoreOptions> {
         let bump = match self.bump_revision {
             0 => Bump::None,
             by => Bump::By(by),
         };
-        RestoreOptions::default()
+        let options = RestoreOptions::default()
             .with_bump(bump)
             .with_mark_compacted(self.mark_compacted)
             .with_skip_hash_check(self.skip_hash_check)
+            .with_drop_alarms(self.drop_alarms)
+            .with_drop_leases(self.drop_leases)
+            .with_squeeze(self.squeeze);
+        Ok(match &self.target_version {
+            Some(version) => options.with_target_version(version.parse()?),
+            None => options,
+        })
     }
 
     /// What the plan says of a member.
@@ -269,7 +302,7 @@ impl Drop for PlanFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorKind, Silent};
+    use crate::{ErrorKind, Silent, StorageVersion};
 
     fn cluster() -> NewCluster {
         NewCluster::parse(
@@ -282,7 +315,9 @@ mod tests {
     fn plan() -> RestorePlan {
         let options = RestoreOptions::default()
             .with_bump(Bump::By(7))
-            .with_mark_compacted(true);
+            .with_mark_compacted(true)
+            .with_drop_leases(true)
+            .with_target_version(StorageVersion::V3_5);
         RestorePlan::new(Digest::new([7; 32]), &cluster(), &options).unwrap()
     }
 
@@ -290,7 +325,9 @@ mod tests {
     fn a_plan_leads_to_the_restore_that_it_was_made_of() {
         let plan = plan();
         assert_eq!(plan.cluster().unwrap(), cluster());
-        let options = plan.options();
+        let options = plan.options().unwrap();
+        assert!(options.drop_leases && !options.drop_alarms);
+        assert_eq!(options.target_version, Some(StorageVersion::V3_5));
         assert_eq!((options.bump, options.mark_compacted), (Bump::By(7), true));
         let text = serde_json::to_string(&plan).unwrap();
         assert!(text.contains(r#""bump-revision":7"#), "{text}");

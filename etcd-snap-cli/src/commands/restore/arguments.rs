@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use etcd_snap::StorageVersion;
 
 use crate::connection::Connection;
+use crate::values;
 
 /// Make data directories of members from a snapshot
 #[derive(Debug, Args)]
@@ -71,6 +73,7 @@ pub(crate) struct Arguments {
             "file", "name", "data_dir", "initial_advertise_peer_urls", "all_members", "members", "output_dir",
             "compare", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
             "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
+            "drop_alarms", "drop_leases", "squeeze", "target_version", "quota_bytes",
         ],
         help_heading = "Target"
     )]
@@ -108,6 +111,7 @@ pub(crate) struct Arguments {
             "file", "name", "data_dir", "wal_dir", "initial_advertise_peer_urls", "all_members", "members",
             "output_dir", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
             "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
+            "drop_alarms", "drop_leases", "squeeze", "target_version", "quota_bytes",
         ],
         help_heading = "Several members"
     )]
@@ -129,6 +133,26 @@ pub(crate) struct Arguments {
     /// Follow this plan; where there is none yet, write what was decided
     #[arg(long, value_name = "FILE", help_heading = "New cluster")]
     pub(super) plan: Option<PathBuf>,
+    /// Leave out alarms: those of members that are gone block writes
+    #[arg(long, help_heading = "Contents")]
+    pub(super) drop_alarms: bool,
+    /// Leave out leases, and the keys that hang on them
+    #[arg(long, help_heading = "Contents")]
+    pub(super) drop_leases: bool,
+    /// Write only pages that are in use
+    #[arg(long, help_heading = "Contents")]
+    pub(super) squeeze: bool,
+    /// Prepare the data for servers of this minor, like 3.5 [default: the snapshot's]
+    #[arg(long, value_name = "X.Y", help_heading = "Contents")]
+    pub(super) target_version: Option<StorageVersion>,
+    /// The --quota-backend-bytes that the members will have, like 8GiB
+    #[arg(
+        long,
+        value_name = "SIZE",
+        value_parser = values::size,
+        help_heading = "Contents"
+    )]
+    pub(super) quota_bytes: Option<u64>,
     /// Take a file without digest, or with a wrong one
     #[arg(long, help_heading = "Snapshot")]
     pub(super) skip_hash_check: bool,

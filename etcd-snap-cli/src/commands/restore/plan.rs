@@ -85,10 +85,17 @@ pub(super) fn agree(
             arguments.skip_hash_check,
             plan.skip_hash_check,
         ),
+        ("--drop-alarms", arguments.drop_alarms, plan.drop_alarms),
+        ("--drop-leases", arguments.drop_leases, plan.drop_leases),
+        ("--squeeze", arguments.squeeze, plan.squeeze),
     ] {
         if given {
             differ(flag, &given, &planned)?;
         }
+    }
+    if let Some(version) = arguments.target_version {
+        let planned = plan.target_version.as_deref().unwrap_or("the snapshot's");
+        differ("--target-version", &version, &planned)?;
     }
     Ok(())
 }

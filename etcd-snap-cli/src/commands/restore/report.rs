@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use comfy_table::Table;
-use etcd_snap::{Bumped, Manifest, RestoreReport, Seen};
+use etcd_snap::{Bumped, Dropped, Manifest, RestoreReport, Seen};
 use serde::Serialize;
 
 use super::arguments::Arguments;
@@ -198,6 +198,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .into(),
         ),
     ]);
+    facts.extend(left_out(&restore.dropped));
     facts.extend(
         report
             .again
@@ -205,6 +206,28 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .map(|flag| ("the same again", flag.clone())),
     );
     facts
+}
+
+/// What was in the snapshot and is not in the new members.
+fn left_out(dropped: &Dropped) -> Vec<(&'static str, String)> {
+    let mut what = Vec::new();
+    if !dropped.alarms.is_empty() {
+        what.push(text::count(dropped.alarms.len() as u64, "alarm"));
+    }
+    if dropped.leases > 0 || dropped.leased_keys > 0 {
+        what.push(text::count(dropped.leases, "lease"));
+        what.push(text::count(dropped.leased_keys, "key"));
+    }
+    if dropped.downgrade {
+        what.push("a downgrade".to_owned());
+    }
+    if dropped.free_bytes > 0 {
+        what.push(format!("{} of free pages", text::size(dropped.free_bytes)));
+    }
+    match what.is_empty() {
+        true => Vec::new(),
+        false => vec![("left out", what.join(", "))],
+    }
 }
 
 /// Where the number comes from.

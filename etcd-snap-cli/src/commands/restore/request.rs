@@ -46,12 +46,15 @@ impl Request {
         let targets = targets(arguments, &cluster, planned)?;
         require_decided(arguments, &cluster, &targets)?;
         let mut options = match planned {
-            Some(plan) => plan.options(),
+            Some(plan) => plan.options()?,
             None => arguments.options(),
         };
         options = options
             .with_replace(arguments.replace)
             .with_dry_run(arguments.dry_run);
+        if let Some(quota) = arguments.quota_bytes {
+            options = options.with_quota_bytes(quota);
+        }
         if let Some(owner) = &arguments.owner {
             options = options.with_owner(Owner::parse(owner)?);
         }
@@ -71,10 +74,17 @@ impl Arguments {
             Some(arguments::Bump::By(revisions)) => Bump::By(revisions),
             Some(arguments::Bump::Auto) => Bump::Automatic,
         };
-        RestoreOptions::default()
+        let options = RestoreOptions::default()
             .with_skip_hash_check(self.skip_hash_check)
             .with_bump(bump)
             .with_mark_compacted(self.mark_compacted || self.kubernetes)
+            .with_drop_alarms(self.drop_alarms)
+            .with_drop_leases(self.drop_leases)
+            .with_squeeze(self.squeeze);
+        match self.target_version {
+            Some(version) => options.with_target_version(version),
+            None => options,
+        }
     }
 
     /// The name of the one member.

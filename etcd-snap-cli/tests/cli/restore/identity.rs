@@ -13,7 +13,13 @@ fn restored(room: &Room, flags: &str) -> (Value, String) {
     let said = room
         .run(&format!("restore good.db -w json {flags}"))
         .code(0);
-    (serde_json::from_str(&said.stdout).unwrap(), said.stderr)
+    // The snapshot has leases, of which every restore speaks.
+    let doubts = said
+        .stderr
+        .lines()
+        .filter(|it| !it.contains("leases begin"));
+    let doubts = doubts.map(|line| format!("{line}\n")).collect();
+    (serde_json::from_str(&said.stdout).unwrap(), doubts)
 }
 
 /// Of the one member in the snapshot: name, id and peer URL.
@@ -65,7 +71,7 @@ fn ids_that_the_old_members_have_are_pointed_out() {
     let (report, said) = restored(&room, &flags);
     assert_eq!(report["members"][0]["member_id"], id);
     assert!(said.contains("could talk to the new ones"), "{said}");
-    assert_eq!(report["notes"].as_array().unwrap().len(), 1);
+    assert_eq!(said.lines().count(), 1, "{said}");
     let flags = format!("--from-member {name} --data-dir fresh --initial-cluster-token auto");
     let (report, said) = restored(&room, &flags);
     assert_eq!(said, "");
