@@ -28,12 +28,17 @@ impl LeasedKeys {
     /// # Errors
     /// `Unsupported` where there are too many; `Damaged`; where the source cannot be read, or the observer asked to stop.
     pub(super) fn find(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Self> {
+        Self::find_up_to(MOST, snapshot, observer)
+    }
+
+    fn find_up_to(most: usize, snapshot: &Snapshot, observer: &dyn Observer) -> Result<Self> {
         tell(observer, &Event::Started(Phase::Check))?;
         let mut finding = Finding {
             leased: Self {
                 fingerprints: Fingerprints::new(),
                 keys: HashSet::default(),
             },
+            most,
             damage: None,
             page_size: u64::from(snapshot.meta().page_size),
             observer,
@@ -75,6 +80,7 @@ impl LeasedKeys {
 
 struct Finding<'a> {
     leased: LeasedKeys,
+    most: usize,
     damage: Option<Problem>,
     page_size: u64,
     observer: &'a dyn Observer,
@@ -97,14 +103,15 @@ impl Visitor for Finding<'_> {
         let keys = &mut self.leased.keys;
         if is_delete || shape.lease == 0 {
             keys.remove(&key);
-        } else if keys.len() < MOST || keys.contains(&key) {
+        } else if keys.len() < self.most || keys.contains(&key) {
             keys.insert(key);
         } else {
             return Err(PageError::Failed(Error::new(
                 ErrorKind::Unsupported,
                 format!(
-                    "more than {MOST} keys hang on leases, too many to leave out: restore without --drop-leases, and revoke the \
-                     leases or wait until they expire"
+                    "more than {} keys hang on leases, too many to leave out: restore without --drop-leases, and revoke the \
+                     leases or wait until they expire",
+                    self.most
                 ),
             )));
         }
@@ -126,5 +133,32 @@ impl Visitor for Finding<'_> {
                 total_bytes: total.saturating_mul(self.page_size),
             },
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn more_leased_keys_than_there_is_room_for_are_refused() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/snapshots/3.6.db");
+        let snapshot = Snapshot::open(path).unwrap();
+        let all = LeasedKeys::find(&snapshot, &crate::Silent).unwrap().len();
+        assert!(all > 1, "{all}");
+        let find = |most| LeasedKeys::find_up_to(most, &snapshot, &crate::Silent);
+        assert_eq!(find(all as usize).unwrap().len(), all);
+        let error = find(all as usize - 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+        assert!(error.to_string().contains("--drop-leases"), "{error}");
+    }
+
+    /// The table must not double behind the bound.
+    #[test]
+    fn the_bound_fills_a_table_of_its_size() {
+        let keys: HashSet<[u64; 2]> = HashSet::with_capacity(MOST);
+        assert_eq!(keys.capacity(), MOST);
     }
 }
