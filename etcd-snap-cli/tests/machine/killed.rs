@@ -79,7 +79,14 @@ enum Layout {
 }
 
 impl Layout {
-    const ALL: [Self; 4] = [Self::Fresh, Self::Empty, Self::Wal, Self::EmptyWal];
+    const ALL: [Self; 6] = [
+        Self::Fresh,
+        Self::Empty,
+        Self::Wal,
+        Self::EmptyWal,
+        Self::Replace,
+        Self::ReplaceWal,
+    ];
 
     fn has_wal(self) -> bool {
         matches!(self, Self::Wal | Self::EmptyWal | Self::ReplaceWal)

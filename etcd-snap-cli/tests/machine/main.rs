@@ -3,6 +3,7 @@
 mod full;
 mod interrupted;
 mod killed;
+mod living;
 mod memory;
 mod places;
 mod rights;
