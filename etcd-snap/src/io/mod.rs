@@ -7,6 +7,7 @@ mod flush;
 mod read_at;
 #[cfg(test)]
 pub(crate) mod recorder;
+mod staged_names;
 mod staging;
 mod storage;
 mod target;
@@ -15,10 +16,11 @@ mod whole_file;
 pub(crate) use change::{Change, Place, Plan, Step, write_file};
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
-pub(crate) use staging::{
-    Replace, StagedFile, StagedTree, directory_of, fresh_directory_name, is_staged_name,
-    remove_dead, remove_dead_directories, remove_dead_trees,
+pub(crate) use staged_names::{
+    directory_of, fresh_directories, fresh_directory_name, is_staged_name, remove_dead,
+    remove_dead_trees,
 };
+pub(crate) use staging::{Replace, StagedFile, StagedTree};
 pub(crate) use storage::{Disk, Lock, NewFile, Ownership, Storage};
 pub(crate) use target::{look_at, stage_file};
 pub(crate) use whole_file::write_whole;

@@ -245,7 +245,11 @@ impl Storage for Disk {
         if let Some(label) = &ownership.label
             && label_of(path).as_ref() != Some(label)
         {
-            rustix::fs::lsetxattr(path, LABEL, label, rustix::fs::XattrFlags::empty())?;
+            match rustix::fs::lsetxattr(path, LABEL, label, rustix::fs::XattrFlags::empty()) {
+                // The label is of another filesystem: this one has none.
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(e) => return Err(e.into()),
+            }
         }
         Ok(())
     }

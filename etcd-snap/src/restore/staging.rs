@@ -248,7 +248,8 @@ impl<'l, 'a> Staging<'l, 'a> {
     /// A server that waits for the lock of a database that was there for a moment ends at damaged metas, instead of running on a file
     /// without a name.
     fn wipe(&self) {
-        const BOTH_METAS: [u8; 128 << 10] = [0; 128 << 10];
+        /// Of pages of up to 64 KiB.
+        static BOTH_METAS: [u8; 128 << 10] = [0; 128 << 10];
         for (_, file) in &self.databases {
             if file.metadata().is_ok_and(|there| there.nlink() == 0) {
                 let _ = file.write_at(&BOTH_METAS, 0);
@@ -258,7 +259,16 @@ impl<'l, 'a> Staging<'l, 'a> {
 }
 
 pub(super) fn require_unused(database: &Path) -> Result<()> {
-    match users_of(database).first() {
+    /// A process that this one is just starting has all its files for a moment.
+    const LOOKS: u32 = 3;
+    let mut users = users_of(database);
+    for _ in 1..LOOKS {
+        if !users.is_empty() {
+            std::thread::yield_now();
+            users = users_of(database);
+        }
+    }
+    match users.first() {
         None => Ok(()),
         Some(user) => Err(Error::new(
             ErrorKind::Busy,

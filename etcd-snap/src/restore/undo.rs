@@ -154,7 +154,7 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
                 &journal,
                 [&old, &directory, &aside],
                 &wal,
-                text,
+                &text,
                 &now,
             )?;
         }
@@ -280,7 +280,7 @@ fn by_steps(
     journal: &Path,
     [old, directory, aside]: [&Path; 3],
     wal: &OldWal,
-    text: String,
+    text: &str,
     now: &str,
 ) -> Result<Option<PathBuf>> {
     let marker = old.join(MARKER);
@@ -312,7 +312,7 @@ fn by_steps(
             Some(aside)
         }
     };
-    let mut plan = steps.plan(journal, text.clone())?;
+    let mut plan = steps.plan(journal, text.to_owned())?;
     plan.undoes = true;
     let change = Change::begin(storage, journal, plan)?;
     if let Err(e) = write_file(storage.as_ref(), &staged, text.as_bytes())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::layout::topmost_absent;
 use crate::data_dir::journal_of_barrier;
-use crate::io::{Change, Storage, directory_of, remove_dead, remove_dead_directories};
+use crate::io::{Change, Storage, directory_of, fresh_directories, remove_dead, remove_dead_trees};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = ".etcd-snap-restore.json";
@@ -84,15 +84,31 @@ pub(super) fn settle(
         };
         return Ok(Some((ended, said("taken back"))));
     }
+    // Of a run that was killed behind its last rename little is left, and the next one is refused.
+    for journal in journals_of(data_dir) {
+        tidy(storage.as_ref(), &journal);
+    }
+    for place in data_dir
+        .ancestors()
+        .chain([data_dir.join("member").as_path()])
+    {
+        if place.file_name().is_some() && place.exists() {
+            remove_dead_trees(storage.as_ref(), place);
+        }
+    }
     Ok(None)
 }
 
 /// Removes what runs that died left of a journal that they had not yet begun with, or were done with. Says which files.
 pub(super) fn tidy(storage: &dyn Storage, journal: &Path) -> Vec<PathBuf> {
+    let decided = fresh_directories(storage, journal);
+    // Asked in this order: whoever made such a directory has removed its journal since.
     if journal.exists() {
         return Vec::new();
     }
-    remove_dead_directories(storage, journal);
+    for directory in decided {
+        let _ = storage.remove_dir(&directory);
+    }
     remove_dead(storage, journal)
 }
 

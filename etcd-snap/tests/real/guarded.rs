@@ -14,6 +14,8 @@ use super::restore_plan;
 /// As `data_dir.rs` begins it; its own tests hold the two together.
 const BARRIER: &str = "This is not a database. etcd-snap is changing this data directory, or was stopped while it did.\n";
 
+const SNAP: &str = "snap/0000000000000001-0000000000000001.snap";
+
 fn plan(version: Version, folder: &Path) -> Result<Plan> {
     Cluster::builder(version)
         .folder(folder)
@@ -64,7 +66,6 @@ fn refuses(version: Version, missing: &[&str], with_barrier: bool) -> Result<()>
 
 #[test]
 fn no_etcd_starts_while_a_barrier_has_the_name_of_the_database() -> Result<()> {
-    const SNAP: &str = "snap/0000000000000001-0000000000000001.snap";
     for version in Version::ALL {
         for missing in [&[][..], &["wal"], &["wal", SNAP], &[SNAP]] {
             refuses(version, missing, true)
@@ -74,10 +75,13 @@ fn no_etcd_starts_while_a_barrier_has_the_name_of_the_database() -> Result<()> {
     Ok(())
 }
 
-/// A WAL of the new member without its database: 3.4 to 3.6 start, and are empty.
+/// A WAL of the new member, before its data directory has its name: 3.4 to 3.6 start, and are empty.
 #[test]
 fn without_a_barrier_etcd_starts_empty() -> Result<()> {
-    refuses(Version::V3_6, &[], false)
+    for version in [Version::V3_4, Version::V3_5, Version::V3_6] {
+        refuses(version, &[SNAP], false).with_context(|| version.to_string())?;
+    }
+    Ok(())
 }
 
 #[test]
