@@ -1,5 +1,6 @@
 //! The one way to read and the one way to write.
 
+mod clone;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod flush;
@@ -7,6 +8,7 @@ mod read_at;
 mod staging;
 mod storage;
 
+pub(crate) use clone::clone_from;
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
 pub(crate) use staging::{

@@ -1,6 +1,7 @@
 //! The database of the new members: the snapshot's, copied, proven, and with the new membership (formats.md 5.3, 5.8).
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -9,18 +10,22 @@ use super::amend::amend;
 use super::bump::bumped;
 use super::{RestoreOptions, findings};
 use crate::bbolt::Meta;
-use crate::io::{Flusher, NewFile};
-use crate::observe::{Observer, Phase};
+use crate::io::{Flusher, NewFile, clone_from};
+use crate::observe::{Event, Observer, Phase, tell};
 use crate::verify::{
     Carried, Carry, Contents, Findings, Wants, examine_metas, look, look_while_copied,
     read_in_order,
 };
-use crate::{Digest, Error, ErrorKind, NewCluster, Result, Revision, Snapshot};
+use crate::{Digest, Error, ErrorKind, NewCluster, Problem, Result, Revision, Snapshot};
 
-/// A database that is finished and synced.
-#[derive(Debug)]
+/// A database that is finished, and its copies.
 pub(super) struct Restored {
     file: Arc<dyn NewFile>,
+    /// Those that are on their way to the disk.
+    unsynced: Vec<(PathBuf, Flusher)>,
+    /// What is wrong with it, where that was allowed.
+    pub(super) problems: Vec<Problem>,
+    pub(super) more_problems: u64,
     pub(super) size_bytes: u64,
     /// The SHA-256 of the snapshot's database, where it was computed.
     pub(super) digest: Option<Digest>,
@@ -42,7 +47,20 @@ pub(super) fn require_restorable(snapshot: &Snapshot, options: &RestoreOptions) 
     }
     let mut findings = findings();
     examine_metas(snapshot, &mut findings);
-    findings.require_sound(snapshot.name())
+    require_sound(&findings, snapshot, options)
+}
+
+/// Refuses what is damaged, unless damage was allowed.
+fn require_sound(found: &Findings, snapshot: &Snapshot, options: &RestoreOptions) -> Result<()> {
+    if options.force_damaged {
+        return Ok(());
+    }
+    found.require_sound(snapshot.name()).map_err(|e| {
+        e.adding(
+            "; another snapshot may be whole; --force-damaged restores this one all the same, as far as it can be read: keys on the \
+             damaged pages are lost, and a server may panic when it meets them",
+        )
+    })
 }
 
 /// Copies, compares the digest, edits, checks pages and records, and syncs.
@@ -64,7 +82,9 @@ pub(super) fn build(
         flusher: Flusher::new(file),
         edited: None,
     };
-    let contents = making.contents();
+    let mut found = findings();
+    examine_metas(snapshot, &mut found);
+    let contents = making.contents(&mut found);
     // Bytes of two times look like damage, too.
     let is_of_the_source = |kind| matches!(kind, ErrorKind::Damaged | ErrorKind::DigestMismatch);
     if contents
@@ -78,10 +98,21 @@ pub(super) fn build(
     let Making {
         flusher, edited, ..
     } = making;
-    flusher.finish().map_err(|e| Error::io("sync", path, e))?;
     let edited = edited.ok_or_else(|| Error::new(ErrorKind::Io, "the database was not edited"))?;
+    let (problems, more_problems) = if options.force_damaged {
+        found.into_damage()
+    } else {
+        Default::default()
+    };
+    for problem in &problems {
+        let note = format!("{} is damaged: {problem}", snapshot.name());
+        tell(options.observer.as_ref(), &Event::Note(note))?;
+    }
     Ok(Restored {
         file: Arc::clone(file),
+        unsynced: vec![(path.to_owned(), flusher)],
+        problems,
+        more_problems,
         size_bytes: edited.size_bytes,
         digest: edited.digest,
         snapshot_revision: edited.snapshot_revision,
@@ -149,19 +180,24 @@ impl Carry for Making<'_> {
 
 impl Making<'_> {
     /// Makes it, all but the last sync, and says what it holds.
-    fn contents(&mut self) -> Result<Contents> {
+    fn contents(&mut self, found: &mut Findings) -> Result<Contents> {
         let observer = self.options.observer.as_ref();
-        let mut found = findings();
-        let contents = match look_while_copied(self.snapshot, self, &mut found, observer)? {
+        let is_whole = self.snapshot.database_bytes() >= self.snapshot.meta().size_bytes();
+        let carried = if is_whole {
+            look_while_copied(self.snapshot, self, found, observer)?
+        } else {
+            Carried::Nothing
+        };
+        let contents = match carried {
             Carried::Sound(looked) => looked.contents,
-            Carried::Edited(built) => self.look(&built, &mut found)?,
+            Carried::Edited(built) => self.look(&built, found)?,
             Carried::Nothing => {
                 let digest = self.copy()?;
                 let built = self.edit(digest)?;
-                self.look(&built, &mut found)?
+                self.look(&built, found)?
             }
         };
-        found.require_sound(self.snapshot.name())?;
+        require_sound(found, self.snapshot, self.options)?;
         Ok(contents)
     }
 
@@ -220,7 +256,8 @@ impl Making<'_> {
         let mut hasher = self.expected().map(|_| Sha256::new());
         read_in_order(
             self.snapshot.source().as_ref(),
-            self.snapshot.meta().size_bytes(),
+            // A file that is too short keeps the holes where its pages should be.
+            (self.snapshot.meta().size_bytes()).min(self.snapshot.database_bytes()),
             self.snapshot.name(),
             Phase::Copy,
             self.options.observer.as_ref(),
@@ -235,30 +272,61 @@ impl Making<'_> {
     }
 }
 
-/// The same database for another member.
+/// The same database for another member, while the first one is still on its way to the disk.
 pub(super) fn copy_of(
-    first: Restored,
+    mut first: Restored,
     file: &Arc<dyn NewFile>,
     path: &Path,
     observer: &dyn Observer,
 ) -> Result<Restored> {
-    let name = "the restored database";
+    tell(observer, &Event::Started(Phase::Copy))?;
     let mut flusher = Flusher::new(file);
-    read_in_order(
-        &first.file,
-        first.size_bytes,
-        name,
-        Phase::Copy,
+    let total_bytes = first.size_bytes;
+    let mut done_bytes = 0_u64;
+    let cloned = clone_from(file.as_ref(), first.file.as_ref(), total_bytes, |bytes| {
+        flusher.wrote(bytes);
+        done_bytes = done_bytes.saturating_add(bytes);
+        let phase = Phase::Copy;
+        let progress = Event::Progress {
+            phase,
+            done_bytes,
+            total_bytes,
+        };
+        tell(observer, &progress).map_err(Stopped::Told)
+    });
+    let cloned = cloned.map_err(|stopped| match stopped {
+        Stopped::Told(e) => e,
+        Stopped::Failed(e) => Error::io("copy the restored database to", path, e),
+    })?;
+    tell(
         observer,
-        |at, bytes| {
-            file.write_at(bytes, at)
-                .map_err(|e| Error::io("write", path, e))?;
-            flusher.wrote(bytes.len() as u64);
-            Ok(())
-        },
+        &Event::Note(format!("the database {} {cloned}", path.display())),
     )?;
-    flusher.finish().map_err(|e| Error::io("sync", path, e))?;
+    flusher.wrote_last();
+    first.unsynced.push((path.to_owned(), flusher));
     Ok(first)
+}
+
+/// Why a copy ended early.
+enum Stopped {
+    Told(Error),
+    Failed(io::Error),
+}
+
+impl From<io::Error> for Stopped {
+    fn from(e: io::Error) -> Self {
+        Self::Failed(e)
+    }
+}
+
+impl Restored {
+    /// Every database is on the disk then.
+    pub(super) fn sync(&mut self) -> Result<()> {
+        for (path, flusher) in self.unsynced.drain(..) {
+            flusher.finish().map_err(|e| Error::io("sync", &path, e))?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

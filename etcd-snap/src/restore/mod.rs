@@ -76,12 +76,13 @@ fn restore_with(
             Some(first) => database::copy_of(first, &file, &path, observer)?,
         });
     }
-    let restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
+    let mut restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
 
     tell(observer, &Event::Started(Phase::Write))?;
     for member in &layout.members {
         write_raft_files(&mut staging, cluster, member)?;
     }
+    restored.sync()?;
     tell(observer, &Event::Started(Phase::Publish))?;
     staging.publish()?;
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::database::Restored;
 use super::layout::Layout;
-use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Revision, Snapshot};
+use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Problem, Revision, Snapshot};
 
 /// What a restore made, and from what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,13 @@ pub struct RestoreReport {
     pub database_bytes: u64,
     /// What the new database holds; its revision is the bumped one.
     pub contents: Contents,
+    /// What is damaged in it, the first problems; none unless [`with_force_damaged`](crate::RestoreOptions::with_force_damaged)
+    /// allowed that.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// Problems beyond those.
+    #[serde(default)]
+    pub more_problems: u64,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -89,6 +96,8 @@ pub(super) fn report(
         members,
         database_bytes: restored.size_bytes,
         contents: restored.contents,
+        problems: restored.problems,
+        more_problems: restored.more_problems,
         duration_ms,
     }
 }
