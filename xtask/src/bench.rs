@@ -6,8 +6,10 @@ mod document;
 mod measure;
 mod programs;
 mod report;
+mod restore;
 mod save;
 mod stock;
+mod summary;
 mod verify;
 
 use std::fs;
@@ -45,12 +47,14 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Only {
+    Restore(restore::Arguments),
     Save(save::Arguments),
     Verify(verify::Arguments),
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     match &arguments.only {
+        Some(Only::Restore(arguments)) => restore::run(arguments),
         Some(Only::Save(arguments)) => save::run(arguments),
         Some(Only::Verify(arguments)) => verify::run(arguments),
         None => run_all(arguments),

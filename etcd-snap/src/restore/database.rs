@@ -57,7 +57,7 @@ fn require_sound(found: &Findings, snapshot: &Snapshot, options: &RestoreOptions
     }
     found.require_sound(snapshot.name()).map_err(|e| {
         e.adding(
-            "; another snapshot may be whole; --force-damaged restores this one all the same, as far as it can be read: keys on the \
+            "; --force-damaged restores it all the same, as far as it can be read: keys on the \
              damaged pages are lost, and a server may panic when it meets them",
         )
     })

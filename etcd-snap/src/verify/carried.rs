@@ -38,7 +38,7 @@ pub(crate) enum Carried {
     /// The copy is edited, and sound.
     Sound(Box<Looked>),
     /// It is edited, and nobody knows what it is worth.
-    Edited(Snapshot),
+    Edited(Box<Snapshot>),
     /// Something is odd, or too large: nothing was written.
     Nothing,
 }
@@ -127,7 +127,7 @@ pub(crate) fn look_while_copied(
         |tally, leaf, page| judge(&known, leaves, &hashes, tally, leaf, page),
     )?;
     let digest = hasher.map(|hasher| Digest::new(hasher.finalize().into()));
-    let edited = carry.edit(digest)?;
+    let edited = Box::new(carry.edit(digest)?);
     let Swept::Sound(tally) = swept else {
         return Ok(Carried::Edited(edited));
     };
