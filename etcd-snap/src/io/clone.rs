@@ -157,7 +157,7 @@ mod tests {
                 assert!(ended.status.success(), "{ended:?}");
             }
             other => {
-                println!("skipped: no filesystem with reflinks can be mounted here: {other:?}")
+                println!("skipped: no filesystem with reflinks can be mounted here: {other:?}");
             }
         }
     }

@@ -30,13 +30,14 @@ use layout::{Layout, Member, Staging};
 /// it stays. WAL and `.snap` are those of a cluster that was founded with these members (formats.md 5). A server of any minor
 /// that can read the data starts from the result.
 ///
-/// Everything is staged beside the targets. The digest is compared while the database is copied, and the page tree and every
-/// record are checked in the finished database. All of it is on the disk before the first name is given.
+/// Everything is staged beside the targets. The snapshot is read once: the digest is compared, and pages and records are checked,
+/// while the database is copied; what was changed in the copy is read back. Further members get a clone of it. All of it is on the
+/// disk before the first name is given.
 ///
-/// Blocks until it is done. Memory stays within a few megabytes.
+/// Blocks until it is done. Memory stays below 64 MiB.
 ///
 /// # Errors
-/// `InvalidInput` or `Occupied` before anything is written, where names, URLs or targets do not fit; `NoDigest`,
+/// `Io` where the snapshot is written to meanwhile; `InvalidInput` or `Occupied` before anything is written, where names, URLs or targets do not fit; `NoDigest`,
 /// `DigestMismatch` or `Damaged` where the snapshot is not proven; `NoSpace`, `AccessDenied`, `Io` where writing fails;
 /// `Cancelled` where the observer asked to stop. After any of them there is no member: what was staged is removed, an
 /// existing empty directory is empty again. Only a process that is killed leaves something: hidden names that end in
