@@ -125,6 +125,12 @@ impl Error {
         self
     }
 
+    /// The same with more to the sentence.
+    pub(crate) fn adding(mut self, more: &str) -> Self {
+        self.0.message.push_str(more);
+        self
+    }
+
     pub(crate) fn with_path(mut self, path: &Path) -> Self {
         self.0.path = Some(path.to_owned());
         self

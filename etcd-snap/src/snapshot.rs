@@ -5,6 +5,7 @@ use std::fs::{File, FileType};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::bbolt::{Meta, MetaPages};
 use crate::io::ReadAt;
@@ -22,6 +23,7 @@ pub struct Snapshot {
     name: String,
     path: Option<PathBuf>,
     size_bytes: u64,
+    modified: Option<SystemTime>,
     digest: Option<Digest>,
     metas: MetaPages,
     meta: Meta,
@@ -57,6 +59,7 @@ impl Snapshot {
         let size_bytes = source.size().map_err(|e| {
             Error::new(ErrorKind::Io, format!("cannot tell the size of {name}")).with_source(e)
         })?;
+        let modified = source.modified().ok().flatten();
         if let Some(error) = sniff::of_another_kind(source.as_ref(), &name) {
             return Err(error);
         }
@@ -76,6 +79,7 @@ impl Snapshot {
             name,
             path: None,
             size_bytes,
+            modified,
             digest,
             metas,
             meta,
@@ -119,6 +123,29 @@ impl Snapshot {
     #[must_use]
     pub fn page_size_bytes(&self) -> u32 {
         self.metas.page_size()
+    }
+
+    /// That nobody has written to it since it was opened, as far as its size and its time tell.
+    ///
+    /// # Errors
+    /// `Io`, with the advice to work on a file that rests.
+    pub(crate) fn require_unchanged(&self) -> Result<()> {
+        let failed = |e| {
+            Error::new(ErrorKind::Io, format!("cannot look at {} again", self.name)).with_source(e)
+        };
+        let size_bytes = self.source.size().map_err(failed)?;
+        let modified = self.source.modified().ok().flatten();
+        if (size_bytes, modified) == (self.size_bytes, self.modified) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Io,
+            format!(
+                "{} was written to while it was read: wait until nobody writes to it, or stop the etcd that it belongs to, \
+                 and try again",
+                self.name
+            ),
+        ))
     }
 
     pub(crate) fn source(&self) -> &Arc<dyn ReadAt> {

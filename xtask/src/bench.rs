@@ -9,6 +9,7 @@ mod report;
 mod restore;
 mod save;
 mod stock;
+mod summary;
 mod verify;
 
 use std::fs;

@@ -147,3 +147,91 @@ fn databases_with_holes_and_without_compactions_take_little_memory() -> Result<(
     }
     Ok(())
 }
+
+/// What a restore is made of: 200 MB in a usual run.
+fn restored() -> Vec<Database> {
+    let sizes: &[u64] = if std::env::var_os(etcd_snap_testdata::FULL).is_some() {
+        &[200_000_000, 2_000_000_000, 6_000_000_000]
+    } else {
+        &[200_000_000]
+    };
+    let databases = sizes
+        .iter()
+        .map(|size| Database::new(Profile::Small, *size));
+    databases.collect()
+}
+
+#[test]
+#[ignore = "makes a database for the test below, in a process of its own"]
+fn makes_a_database_to_restore() -> Result<()> {
+    let number: usize = std::env::var(NUMBER)?.parse()?;
+    let path = PathBuf::from(std::env::var_os(PATH).context("no path")?);
+    let all = restored();
+    all.get(number).context("no such number")?.write(&path)?;
+    Ok(())
+}
+
+/// A group of processes that get 64 MiB together, page cache included; gone with this. `None` where none can be made.
+struct Group(PathBuf);
+
+impl Group {
+    fn new() -> Option<Self> {
+        let name = format!("etcd-snap-test-{}", std::process::id());
+        let path = PathBuf::from("/sys/fs/cgroup").join(name);
+        std::fs::create_dir(&path).ok()?;
+        let group = Self(path);
+        std::fs::write(group.0.join("memory.max"), LIMIT_BYTES.to_string()).ok()?;
+        Some(group)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// Neither address space nor memory is taken that would not be given: what is mapped or reserved counts here.
+#[test]
+fn a_restore_works_where_little_memory_is_given() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("db");
+    let group = Group::new();
+    if group.is_none() {
+        println!("skipped the memory cgroup: none can be made here");
+    }
+    for (number, database) in restored().into_iter().enumerate() {
+        let made = Command::new(std::env::current_exe()?)
+            .args([
+                "--exact",
+                "memory::makes_a_database_to_restore",
+                "--ignored",
+            ])
+            .env(NUMBER, number.to_string())
+            .env(PATH, &path)
+            .output()?;
+        ensure!(made.status.success() && path.exists(), "{made:?}");
+        let join = group.as_ref().map(|group| {
+            let processes = group.0.join("cgroup.procs");
+            format!("echo $$ > {}", processes.display())
+        });
+        for prepare in std::iter::once("ulimit -v 262144".to_owned()).chain(join) {
+            let target = folder.path().join("restored");
+            let script = format!("{prepare} && exec \"$0\" \"$@\"");
+            let ended = bare("/bin/sh")
+                .args(["-c", &script, ETCD_SNAP, "restore"])
+                .arg(&path)
+                .arg("--data-dir")
+                .arg(&target)
+                .args(["--bump-revision", "1000000", "--mark-compacted"])
+                .output()?;
+            ensure!(
+                ended.status.success(),
+                "{prepare}: {database:?}: {}",
+                String::from_utf8_lossy(&ended.stderr)
+            );
+            std::fs::remove_dir_all(&target)?;
+        }
+    }
+    Ok(())
+}

@@ -61,6 +61,11 @@ impl Leaves {
         true
     }
 
+    /// These are the leaves of another database, and more behind them, both in the file and in the order of keys.
+    pub(crate) fn continue_those_of(&self, before: &Self) -> bool {
+        self.least.starts_with(&before.least) && self.places.starts_with(&before.places)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.least.len()
     }

@@ -48,6 +48,28 @@ impl PageSet {
         Insert::New
     }
 
+    /// The same pages once more.
+    pub(super) fn copy(&self) -> Self {
+        let word = |word: &AtomicU64| AtomicU64::new(word.load(Ordering::Relaxed));
+        Self {
+            words: self.words.iter().map(word).collect(),
+            end: self.end,
+        }
+    }
+
+    /// Inserts what one set has and another one has not. `false`: something of that is in this one already, or out of its bounds.
+    pub(super) fn insert_all(&self, of: &Self, but: &Self) -> bool {
+        if self.end < of.end || but.end != of.end {
+            return false;
+        }
+        let mut new = true;
+        for ((to, of), but) in self.words.iter().zip(&of.words).zip(&but.words) {
+            let bits = of.load(Ordering::Relaxed) & !but.load(Ordering::Relaxed);
+            new &= to.fetch_or(bits, Ordering::Relaxed) & bits == 0;
+        }
+        new
+    }
+
     /// How many pages are in it.
     pub(super) fn len(&self) -> u64 {
         let ones = |word: &AtomicU64| u64::from(word.load(Ordering::Relaxed).count_ones());
@@ -67,5 +89,17 @@ mod tests {
         assert_eq!(set.insert(PageId::new(65)), Insert::OutOfBounds);
         assert!(set.contains(PageId::new(64)) && !set.contains(PageId::new(63)));
         assert_eq!(set.len(), 1);
+    }
+
+    #[test]
+    fn what_came_since_is_inserted_once() {
+        let [one, other] = [PageSet::new(70), PageSet::new(80)];
+        one.insert(PageId::new(3));
+        let before = one.copy();
+        one.insert(PageId::new(69));
+        assert!(other.insert_all(&one, &before));
+        assert!(other.contains(PageId::new(69)) && other.len() == 1);
+        assert!(!other.insert_all(&one, &before));
+        assert!(!before.insert_all(&other, &one));
     }
 }

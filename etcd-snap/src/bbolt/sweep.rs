@@ -126,12 +126,13 @@ impl Sweep<'_> {
     }
 
     /// All leaves on this thread, and all of the first `file_bytes` on another one, in order. That goes on to the end where a
-    /// leaf is odd.
+    /// leaf is odd. `each` gets every block on this thread, before its leaves are judged.
     pub(crate) fn run_beside<S, H: Send>(
         &self,
         file_bytes: u64,
         hasher: H,
         hash: impl FnMut(&mut H, &[u8]) + Send,
+        each: &mut dyn FnMut(u64, &[u8]) -> Result<()>,
         mut state: S,
         judge: impl Judge<S>,
     ) -> Result<(Swept<S>, H)> {
@@ -150,6 +151,7 @@ impl Sweep<'_> {
             while at < file_bytes {
                 let wanted = block_bytes.min(file_bytes.saturating_sub(at));
                 let block = self.pass(&buffers, &full, at, wanted)?;
+                each(at, &block)?;
                 let first = at.checked_div(self.page_size).unwrap_or_default();
                 if !odd {
                     let pages = wanted.div_ceil(self.page_size) as usize;

@@ -18,6 +18,10 @@ pub(crate) struct Usage {
     end: u64,
 }
 
+/// The pages that were in use at some moment.
+#[derive(Debug)]
+pub(crate) struct SoFar(PageSet);
+
 impl Usage {
     /// Nothing is in use.
     pub(super) fn new(pages: &Pages<'_>) -> Self {
@@ -99,6 +103,16 @@ impl Usage {
             self.reachable.insert(page) == Insert::New
                 && !self.free.as_ref().is_some_and(|free| free.contains(page))
         })
+    }
+
+    /// What is in use by now.
+    pub(crate) fn so_far(&self) -> SoFar {
+        SoFar(self.reachable.copy())
+    }
+
+    /// Claims, in a database that another one grew into, what was claimed in that one since. `false` as for [`Self::claim`].
+    pub(crate) fn claim_since(&self, before: &Self, then: &SoFar) -> bool {
+        self.free.is_none() && self.reachable.insert_all(&before.reachable, &then.0)
     }
 
     /// How many pages are not in use.

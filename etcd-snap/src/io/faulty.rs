@@ -1,7 +1,7 @@
 //! The disk with faults: step `n` of those that change it fails, once or for good.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -253,6 +253,23 @@ impl NewFile for FaultyFile {
             return self.file.write_at(&[0], size_bytes - 1);
         }
         self.file.reserve(size_bytes)
+    }
+
+    fn as_file(&self) -> Option<&File> {
+        self.file.as_file()
+    }
+
+    fn reflink(&self, from: &dyn NewFile) -> io::Result<bool> {
+        self.disk.step()?;
+        self.file.reflink(from)
+    }
+
+    fn copy_range(&self, from: &dyn NewFile, offset: u64, bytes: u64) -> io::Result<u64> {
+        if let Err(e) = self.disk.step() {
+            self.file.copy_range(from, offset, bytes / 2)?;
+            return Err(e);
+        }
+        self.file.copy_range(from, offset, bytes)
     }
 
     fn flush(&self) -> io::Result<()> {

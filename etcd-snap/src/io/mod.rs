@@ -1,6 +1,7 @@
 //! The one way to read and the one way to write.
 
 mod change;
+mod clone;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod flush;
@@ -14,6 +15,7 @@ mod target;
 mod whole_file;
 
 pub(crate) use change::{Change, Place, Plan, Step, write_file};
+pub(crate) use clone::clone_from;
 pub(crate) use flush::Flusher;
 pub use read_at::ReadAt;
 pub(crate) use staged_names::{

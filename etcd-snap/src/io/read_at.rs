@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Something that can be read at any position: a file, or bytes in memory.
 pub trait ReadAt: Send + Sync {
@@ -18,6 +19,14 @@ pub trait ReadAt: Send + Sync {
     /// # Errors
     /// Whatever the operating system says.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// When it was written to last; `None` where nobody can tell, or where it cannot change.
+    ///
+    /// # Errors
+    /// Whatever the operating system says.
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        Ok(None)
+    }
 }
 
 impl ReadAt for File {
@@ -36,6 +45,10 @@ impl ReadAt for File {
             }
         }
         Ok(filled)
+    }
+
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        self.metadata()?.modified().map(Some)
     }
 }
 
@@ -74,5 +87,9 @@ impl<T: ReadAt + ?Sized> ReadAt for Arc<T> {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.as_ref().read_at(buffer, offset)
+    }
+
+    fn modified(&self) -> io::Result<Option<SystemTime>> {
+        self.as_ref().modified()
     }
 }

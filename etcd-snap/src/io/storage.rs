@@ -126,6 +126,14 @@ pub(crate) trait NewFile: ReadAt + fmt::Debug {
     /// Whether a file of that size fits: what is free, if not. A filesystem that allocates nothing ahead cannot tell.
     #[cfg(feature = "client")]
     fn room_for(&self, size_bytes: u64) -> io::Result<Option<u64>>;
+    /// The open file itself, for the kernel to copy from.
+    fn as_file(&self) -> Option<&File>;
+    /// Makes it share all blocks of another file until one of them is written to. `false`: the filesystem cannot, or they lie on
+    /// two.
+    fn reflink(&self, from: &dyn NewFile) -> io::Result<bool>;
+    /// Copies a part of another file to the same place without bringing it here, and says how much of it it did; 0 where the
+    /// kernel or the filesystem cannot.
+    fn copy_range(&self, from: &dyn NewFile, offset: u64, bytes: u64) -> io::Result<u64>;
     /// Brings what has been written so far to the disk; more may be written meanwhile.
     fn flush(&self) -> io::Result<()>;
     /// Brings content and size to the disk.
@@ -399,6 +407,41 @@ impl NewFile for DiskFile {
         Ok(None)
     }
 
+    fn as_file(&self) -> Option<&File> {
+        Some(&self.0)
+    }
+
+    fn reflink(&self, from: &dyn NewFile) -> io::Result<bool> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(from) = from.as_file() {
+            return match rustix::io::retry_on_intr(|| rustix::fs::ioctl_ficlone(&self.0, from)) {
+                Ok(()) => Ok(true),
+                Err(e) if cannot(e) => Ok(false),
+                Err(e) => Err(e.into()),
+            };
+        }
+        let _ = from;
+        Ok(false)
+    }
+
+    fn copy_range(&self, from: &dyn NewFile, offset: u64, bytes: u64) -> io::Result<u64> {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if let Some(from) = from.as_file() {
+            let len = usize::try_from(bytes).unwrap_or(usize::MAX);
+            let copied = rustix::io::retry_on_intr(|| {
+                let (mut read, mut written) = (offset, offset);
+                rustix::fs::copy_file_range(from, Some(&mut read), &self.0, Some(&mut written), len)
+            });
+            return match copied {
+                Ok(copied) => Ok(copied as u64),
+                Err(e) if cannot(e) => Ok(0),
+                Err(e) => Err(e.into()),
+            };
+        }
+        let _ = (from, offset, bytes);
+        Ok(0)
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -406,6 +449,22 @@ impl NewFile for DiskFile {
     fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
+}
+
+/// What the kernel says where a copy has to be made by hand.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn cannot(e: Errno) -> bool {
+    matches!(
+        e,
+        Errno::OPNOTSUPP
+            | Errno::NOSYS
+            | Errno::INVAL
+            | Errno::XDEV
+            | Errno::NOTTY
+            | Errno::PERM
+            | Errno::BADF
+            | Errno::TXTBSY
+    )
 }
 
 /// Allocates the blocks of a file; `false` where the filesystem cannot.

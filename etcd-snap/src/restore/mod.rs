@@ -61,8 +61,9 @@ use staging::{Staging, lock_old};
 /// it stays. WAL and `.snap` are those of a cluster that was founded with these members (formats.md 5). A server of any minor
 /// that can read the data starts from the result.
 ///
-/// Everything is staged beside the targets. The digest is compared while the database is copied, and the page tree and every
-/// record are checked in the finished database. All of it is on the disk, and was read back, before the first name is given.
+/// Everything is staged beside the targets. The snapshot is read once: the digest is compared, and pages and records are checked,
+/// while the database is copied; what was changed in the copy is read back. Further members get a clone of it. All of it is on the
+/// disk before the first name is given.
 ///
 /// A member that is there already is refused, or with [`with_replace`](RestoreOptions::with_replace) kept under another name; a
 /// server that runs there is refused in any case. Where one rename is enough, the new member appears by it. Where names
@@ -70,13 +71,13 @@ use staging::{Staging, lock_old};
 /// `.NAME.etcd-snap-restore.json` beside one that is absent), and a short text stands in the place of each database, which no server
 /// opens.
 ///
-/// Blocks until it is done. Memory stays within a few megabytes.
+/// Blocks until it is done. Memory stays below 64 MiB.
 ///
 /// # Errors
 /// Before anything is made: `InvalidInput`, `Occupied` or `Unsupported` where names, URLs or targets do not fit; `Busy` where a
 /// server or another run is at work there; `AccessDenied` and `NoSpace` where a directory may not be written to, or is too
 /// small; `NoDigest` and `Damaged` where that shows at once. Later: `DigestMismatch` or `Damaged` where the snapshot is
-/// not proven; `NoSpace`, `AccessDenied`, `Io` where writing fails; `Cancelled` where the observer asked to stop. After any of them all
+/// not proven; `Io` where it is written to meanwhile; `NoSpace`, `AccessDenied`, `Io` where writing fails; `Cancelled` where the observer asked to stop. After any of them all
 /// is as it was: what was staged is removed, what was renamed has its old name.
 ///
 /// Only a run that is killed leaves something: hidden names, which the next run to the same target removes when their lock
@@ -146,12 +147,13 @@ fn restore_with(
             Some(first) => database::copy_of(first, &file, &path, observer)?,
         });
     }
-    let restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
+    let mut restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
 
     tell(observer, &Event::Started(Phase::Write))?;
     for member in &layout.members {
         write_raft_files(&mut staging, cluster, member, options)?;
     }
+    restored.sync()?;
     for (path, file) in staging.databases() {
         read_back::require_written(cluster, file, path)?;
     }

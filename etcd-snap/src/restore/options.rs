@@ -31,6 +31,7 @@ pub enum Bump {
 #[derive(Clone)]
 pub struct RestoreOptions {
     pub(super) skip_hash_check: bool,
+    pub(super) force_damaged: bool,
     pub(super) bump: Bump,
     pub(super) mark_compacted: bool,
     pub(super) seen: Vec<Seen>,
@@ -51,6 +52,7 @@ impl Default for RestoreOptions {
     fn default() -> Self {
         Self {
             skip_hash_check: false,
+            force_damaged: false,
             bump: Bump::None,
             mark_compacted: false,
             seen: Vec::new(),
@@ -75,6 +77,15 @@ impl RestoreOptions {
     #[must_use]
     pub fn with_skip_hash_check(mut self, skip: bool) -> Self {
         self.skip_hash_check = skip;
+        self
+    }
+
+    /// Restores a snapshot all the same whose pages or records are damaged, as far as its meta pages, its root page and the small
+    /// buckets can be read; the report lists the damage. What stands on damaged pages is lost, and a server may panic when it
+    /// meets them. A digest that does not match is still refused: see [`with_skip_hash_check`](Self::with_skip_hash_check).
+    #[must_use]
+    pub fn with_force_damaged(mut self, force: bool) -> Self {
+        self.force_damaged = force;
         self
     }
 
@@ -223,6 +234,7 @@ impl fmt::Debug for RestoreOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RestoreOptions")
             .field("skip_hash_check", &self.skip_hash_check)
+            .field("force_damaged", &self.force_damaged)
             .field("bump", &self.bump)
             .field("mark_compacted", &self.mark_compacted)
             .field("replace", &self.replace)

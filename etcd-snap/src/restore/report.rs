@@ -14,7 +14,9 @@ use super::notes::notes as notes_on;
 use super::squeezed::LeftOut;
 use crate::io::{Disk, Replace, Storage, write_whole};
 use crate::path_text;
-use crate::{ClusterId, Contents, Digest, MemberId, NewCluster, Result, Revision, Snapshot};
+use crate::{
+    ClusterId, Contents, Digest, MemberId, NewCluster, Problem, Result, Revision, Snapshot,
+};
 
 /// What a restore made, and from what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +58,13 @@ pub struct RestoreReport {
     /// What of it is not in the new database.
     #[serde(default)]
     pub dropped: Dropped,
+    /// What is damaged in it, the first problems; none unless [`with_force_damaged`](crate::RestoreOptions::with_force_damaged)
+    /// allowed that.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// Problems beyond those.
+    #[serde(default)]
+    pub more_problems: u64,
     /// Milliseconds it took.
     pub duration_ms: u64,
 }
@@ -101,6 +110,8 @@ pub(super) struct Made {
     pub(super) database_bytes: u64,
     pub(super) contents: Contents,
     pub(super) left_out: Option<LeftOut>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) more_problems: u64,
     pub(super) dry_run: bool,
 }
 
@@ -112,6 +123,8 @@ impl From<&Restored> for Made {
             database_bytes: restored.size_bytes,
             contents: restored.contents.clone(),
             left_out: restored.left_out,
+            problems: restored.problems.clone(),
+            more_problems: restored.more_problems,
             dry_run: false,
         }
     }
@@ -202,6 +215,8 @@ pub(super) fn report(
         notes: told.notes,
         found: told.found,
         dropped: told.dropped,
+        problems: made.problems,
+        more_problems: made.more_problems,
         duration_ms,
     }
 }

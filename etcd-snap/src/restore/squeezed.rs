@@ -92,6 +92,9 @@ pub(super) fn build(
     flusher.finish().map_err(|e| Error::io("sync", path, e))?;
     Ok(Restored {
         file: Arc::clone(file),
+        unsynced: Vec::new(),
+        problems: Vec::new(),
+        more_problems: 0,
         size_bytes: built.size_bytes(),
         digest: before.digest,
         snapshot_revision,

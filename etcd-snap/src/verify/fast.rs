@@ -50,7 +50,7 @@ pub(super) fn look(
     findings: &mut Findings,
     observer: &dyn Observer,
 ) -> Result<Fast> {
-    let file = File::of(snapshot, observer);
+    let file = File::of(snapshot, observer, Phase::Check);
     if file.page_size > Sweep::LARGEST_PAGE {
         return Ok(Fast::TooLarge);
     }
@@ -73,7 +73,7 @@ pub(super) fn look(
 
     let fingerprints = Fingerprints::new();
     let most = memory / Touching::BYTES;
-    let touched = file.touched(leaves, compactions, at, &fingerprints, most)?;
+    let touched = file.touched(leaves, compactions, at, &fingerprints, most, |_| None)?;
     let Some((touched, first_touched)) = touched else {
         return LOOK_CLOSER;
     };
@@ -124,30 +124,32 @@ pub(super) fn look(
 }
 
 /// The file that is looked at.
-struct File<'a> {
-    snapshot: &'a Snapshot,
-    observer: &'a dyn Observer,
-    page_size: u64,
+pub(super) struct File<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) phase: Phase,
+    pub(super) page_size: u64,
     /// One past the last page that there is.
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl<'a> File<'a> {
-    fn of(snapshot: &'a Snapshot, observer: &'a dyn Observer) -> Self {
+    pub(super) fn of(snapshot: &'a Snapshot, observer: &'a dyn Observer, phase: Phase) -> Self {
         let meta = snapshot.meta();
         let page_size = u64::from(meta.page_size);
         let there = snapshot.database_bytes().checked_div(page_size);
         Self {
             snapshot,
             observer,
+            phase,
             page_size,
             end: meta.high_water.get().min(there.unwrap_or_default()),
         }
     }
 
-    fn tell(&self, done_bytes: u64, total_bytes: u64) -> Result<()> {
+    pub(super) fn tell(&self, done_bytes: u64, total_bytes: u64) -> Result<()> {
         let event = Event::Progress {
-            phase: Phase::Check,
+            phase: self.phase,
             done_bytes: done_bytes.min(total_bytes),
             total_bytes,
         };
@@ -155,7 +157,7 @@ impl<'a> File<'a> {
     }
 
     /// Everything but the leaves of the `key` bucket. `None`: odd, or there are none below a branch.
-    fn survey(
+    pub(super) fn survey(
         &self,
         wants: Wants,
         compactions: Compactions,
@@ -187,7 +189,7 @@ impl<'a> File<'a> {
         Ok(deferred.map(|deferred| (walked, deferred, usage)))
     }
 
-    fn sweep<'s>(
+    pub(super) fn sweep<'s>(
         &'s self,
         leaves: &'s Leaves,
         progress: &'s (dyn Fn(u64) -> Result<()> + Sync),
@@ -205,7 +207,7 @@ impl<'a> File<'a> {
     }
 
     /// The main revision of the last record. `None`: odd.
-    fn last_revision(&self, leaves: &Leaves) -> Result<Option<Revision>> {
+    pub(super) fn last_revision(&self, leaves: &Leaves) -> Result<Option<Revision>> {
         let progress = |_| self.tell(0, self.end.saturating_mul(self.page_size));
         let sweep = Sweep {
             from: leaves.len().saturating_sub(1),
@@ -227,14 +229,15 @@ impl<'a> File<'a> {
     }
 
     /// The keys that were touched between the finished compaction and the revision of the hash, and the first leaf that may
-    /// hold such a change. `None`: odd, or too many.
-    fn touched(
+    /// hold such a change. `also` is asked, with that leaf, for a change that is not in the file. `None`: odd, or too many.
+    pub(super) fn touched(
         &self,
         leaves: &Leaves,
         compactions: Compactions,
         at: At,
         fingerprints: &Fingerprints,
         most: u64,
+        also: impl FnOnce(usize) -> Option<(u128, Place)>,
     ) -> Result<Option<(Touched, usize)>> {
         let finished = compactions.finished.unwrap_or_default();
         let (Some(above), Some(upto)) = (
@@ -262,13 +265,18 @@ impl<'a> File<'a> {
             sound && room > 0
         })?;
         Ok(match swept {
-            Swept::Sound(parts) => Some((Touched::sum(parts), first)),
+            Swept::Sound(mut parts) => {
+                if let (Some((key, place)), Some(part)) = (also(first), parts.first_mut()) {
+                    part.touch(key, place);
+                }
+                Some((Touched::sum(parts), first))
+            }
             Swept::Odd => None,
         })
     }
 
     /// About how many records there are, and rather too many: from some of the leaves.
-    fn most_keys(&self, leaves: &Leaves) -> u64 {
+    pub(super) fn most_keys(&self, leaves: &Leaves) -> u64 {
         const SAMPLE: usize = 256;
         let mut head = [0; 16];
         let mut sampled = 0_u64;
@@ -322,6 +330,7 @@ impl<'a> File<'a> {
             total,
             Sha256::new(),
             |hasher, block| hasher.update(block),
+            &mut |_, _| Ok(()),
             Tally::new(known),
             |tally, leaf, page| judge(known, leaves, hashes, tally, leaf, page),
         )?;
@@ -333,7 +342,7 @@ impl<'a> File<'a> {
     }
 }
 
-fn threads() -> usize {
+pub(super) fn threads() -> usize {
     std::thread::available_parallelism()
         .map_or(1, usize::from)
         .min(MOST_THREADS)
@@ -358,7 +367,7 @@ fn touch(
 }
 
 /// Joins the hashes, and adds what the leaves hold to what the survey found.
-fn sum_up(
+pub(super) fn sum_up(
     mut contents: Contents,
     mut largest: Largest,
     deferred: &Deferred,

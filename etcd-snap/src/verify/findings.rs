@@ -67,6 +67,13 @@ impl Findings {
         (self.problems, self.more_problems)
     }
 
+    /// The damage alone, and how many more problems there were than were kept.
+    pub(crate) fn into_damage(self) -> (Vec<Problem>, u64) {
+        let problems = self.problems.into_iter();
+        let damage = problems.filter(|problem| problem.severity == Severity::Damaged);
+        (damage.collect(), self.more_problems)
+    }
+
     /// # Errors
     /// `Damaged` if there is any damage.
     pub(crate) fn require_sound(&self, name: &str) -> Result<()> {

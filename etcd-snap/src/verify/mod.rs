@@ -2,6 +2,7 @@
 
 mod at;
 mod beside;
+mod carried;
 mod changes;
 mod contents;
 mod crc_join;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(feature = "client")]
 pub(crate) use at::Compactions;
 pub(crate) use at::{Asked, At};
+pub(crate) use carried::{Carried, Carry, look_while_copied};
 pub(crate) use changes::{fingerprint_of, shape_of};
 pub use contents::{BucketContents, Contents, LargeRecord};
 pub(crate) use entries::Entries;

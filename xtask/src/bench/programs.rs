@@ -1,6 +1,5 @@
 //! Who takes part, and how each is called.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,8 +8,11 @@ use etcd_snap_testdata::cluster::{Cluster, Security};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 
 use super::comparison::{Before, Comparison, Contender, Role};
-use super::restore;
 use crate::test::{cargo, succeed};
+
+pub(super) const RESTORE: &str = "restore";
+pub(super) const BUMPED: &str = "restore with bump";
+pub(super) const THREE: &str = "restore three members";
 
 /// The executables.
 pub(super) struct Programs {
@@ -170,91 +172,66 @@ impl Programs {
         limit.makes = Some(copy);
         contenders.push(limit);
         Comparison {
-            work: "restore",
+            work: RESTORE,
             contenders,
         }
     }
 
-    /// The data directories of three members: one run of ours, one for each member of theirs.
-    pub(super) fn restore_three(&self, snapshot: &Path, folder: &Path) -> Comparison {
-        // Addresses: names would be looked up by some.
-        const MEMBERS: [&str; 3] = ["m1", "m2", "m3"];
-        let url = |member: &str| format!("https://10.0.0.{}:2380", &member[1..]);
-        let initial_cluster = MEMBERS
-            .map(|member| format!("{member}={}", url(member)))
-            .join(",");
-        let out = folder.join("restored");
-        let mut ours = clean(&self.etcd_snap);
-        ours.arg("restore").arg(snapshot);
-        ours.args([
-            "--initial-cluster",
-            &initial_cluster,
-            "--initial-cluster-token",
-            "bench",
-        ]);
-        ours.args(["--all-members", "--output-dir"]).arg(&out);
-        let theirs = self.etcdutl.iter().map(|(version, program)| {
-            let one = |member: &str| {
-                format!(
-                    "{} snapshot restore {} --initial-cluster {initial_cluster} --initial-cluster-token bench --name {member} \
-                     --initial-advertise-peer-urls {} --data-dir {}",
-                    program.display(),
-                    snapshot.display(),
-                    url(member),
-                    out.join(member).display()
-                )
-            };
-            let mut command = clean(Path::new("sh"));
-            command.arg("-ec").arg(MEMBERS.map(one).join("\n"));
-            (format!("etcdutl {version}, three runs"), Role::Tool, command)
-        });
-        let all = std::iter::once((own_name(), Role::Ours, ours)).chain(theirs);
-        Comparison {
-            work: restore::THREE,
-            contenders: all
-                .map(|(name, role, command)| Contender {
-                    name,
-                    role,
-                    command,
-                    makes: Some(out.clone()),
-                    before: Before::Nothing,
-                })
-                .collect(),
-        }
-    }
-
-    /// A snapshot without free pages; theirs is a defragmentation.
-    pub(super) fn squeeze(&self, snapshot: &Path, folder: &Path) -> Result<Comparison> {
-        let squeezed = folder.join("squeezed.db");
-        let mut command = clean(&self.etcd_snap);
-        command.arg("squeeze").arg(snapshot).arg(&squeezed);
-        let mut comparison = self.defrag(snapshot, folder)?;
-        comparison.work = restore::SQUEEZE;
+    /// The same with revisions beyond all that clients may have seen.
+    pub(super) fn restore_bumped(&self, snapshot: &Path, folder: &Path) -> Comparison {
+        let mut comparison = self.restore(snapshot, folder);
+        comparison.work = BUMPED;
+        comparison
+            .contenders
+            .retain(|contender| contender.role != Role::Limit);
         for contender in &mut comparison.contenders {
-            if contender.role == Role::Ours {
-                *contender = Contender {
-                    name: own_name(),
-                    role: Role::Ours,
-                    command: std::mem::replace(&mut command, Command::new("false")),
-                    makes: Some(squeezed.clone()),
-                    before: Before::Nothing,
-                };
-            }
+            let bump = ["--bump-revision", "1000000000", "--mark-compacted"];
+            contender.command.args(bump);
         }
-        Ok(comparison)
+        comparison
     }
 
-    /// The database of a stopped member, written anew in its place.
+    /// The members of a whole cluster, in one run of ours and in three of etcdutl.
+    pub(super) fn restore_three(&self, snapshot: &Path, folder: &Path) -> Comparison {
+        const CLUSTER: &str =
+            "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380";
+        let out = folder.join("cluster");
+        let mut contenders = self.offline(&["restore"], snapshot);
+        for contender in &mut contenders {
+            if contender.role == Role::Ours {
+                contender.command.args(["--initial-cluster", CLUSTER]);
+                contender.command.arg("--all-members");
+                contender.command.arg("--output-dir").arg(&out);
+            } else {
+                let mut three = Command::new("sh");
+                three.arg("-ec").arg(
+                    "for n in 1 2 3; do \
+                     \"$0\" snapshot restore \"$1\" --data-dir \"$2/m$n\" --name m$n --initial-cluster \"$3\" \
+                     --initial-advertise-peer-urls http://10.0.0.$n:2380; done",
+                );
+                three.arg(contender.command.get_program());
+                three.args([snapshot, &out]).arg(CLUSTER);
+                contender.command = three;
+            }
+            contender.makes = Some(out.clone());
+        }
+        Comparison {
+            work: THREE,
+            contenders,
+        }
+    }
+
+    /// The database of a stopped member without its free pages; each gets a copy.
     pub(super) fn defrag(&self, snapshot: &Path, folder: &Path) -> Result<Comparison> {
+        let raw = folder.join("raw.db");
+        std::fs::copy(snapshot, &raw)?;
+        let file = std::fs::File::options().write(true).open(&raw)?;
+        // A member's database has no digest.
+        file.set_len(raw.metadata()?.len() / 4096 * 4096)?;
         let data_dir = folder.join("defrag.etcd");
         let database = data_dir.join("member/snap/db");
-        fs::create_dir_all(data_dir.join("member/snap"))?;
-        let theirs = self
-            .etcdutl
-            .iter()
-            .map(|(version, program)| (format!("etcdutl {version}"), Role::Tool, program));
-        let all = std::iter::once((own_name(), Role::Ours, &self.etcd_snap)).chain(theirs);
-        let contender = |(name, role, program): (String, Role, &PathBuf)| {
+        std::fs::create_dir_all(database.with_file_name(""))?;
+        let contender = |name, role, program: &Path| {
             let mut command = clean(program);
             command.args(["defrag", "--data-dir"]).arg(&data_dir);
             Contender {
@@ -263,15 +240,27 @@ impl Programs {
                 command,
                 makes: Some(database.clone()),
                 before: Before::Copy {
-                    from: snapshot.to_owned(),
+                    from: raw.clone(),
                     to: database.clone(),
                 },
             }
         };
+        let theirs = self
+            .etcdutl
+            .iter()
+            .map(|(version, program)| contender(format!("etcdutl {version}"), Role::Tool, program));
+        let ours = contender(own_name(), Role::Ours, &self.etcd_snap);
         Ok(Comparison {
-            work: restore::DEFRAG,
-            contenders: all.map(contender).collect(),
+            work: "defrag",
+            contenders: std::iter::once(ours).chain(theirs).collect(),
         })
+    }
+
+    /// Whether a command of etcd-snap has an option.
+    pub(super) fn has_option(&self, command: &str, option: &str) -> Result<bool> {
+        let output = clean(&self.etcd_snap).args([command, "--help"]).output()?;
+        let help = String::from_utf8_lossy(&output.stdout);
+        Ok(help.split_whitespace().any(|word| word == option))
     }
 
     /// etcd-snap and every etcdutl, with the same verb, which ends in an option that wants its value.
@@ -343,6 +332,8 @@ fn fastest_sha256() -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use etcd_snap_testdata::bulk::{Bulk, Profile};
 
     use super::*;

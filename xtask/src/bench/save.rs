@@ -3,16 +3,16 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 use etcd_snap_testdata::bulk::Profile;
 use etcd_snap_testdata::cluster::Security;
-use serde::Serialize;
 
 use super::comparison::Role;
 use super::programs::Programs;
-use super::report::{Machine, Work, least_peak_bytes, new_table, said, size, table};
+use super::report::Work;
 use super::stock::Wanted;
-use super::{PROMISED_PEAK_BYTES, database, document, stock};
+use super::summary::{Goal, Summary};
+use super::{database, stock};
 
 const WORKS: [(Security, &str); 2] = [
     (Security::Plain, "save, plain http"),
@@ -49,29 +49,6 @@ pub(crate) struct Arguments {
     write_docs: bool,
 }
 
-/// A whole run.
-#[derive(Serialize)]
-struct Summary {
-    /// Of this form: 1.
-    schema: u32,
-    machine: Machine,
-    profile: Profile,
-    size_bytes: u64,
-    rounds: u64,
-    least_peak_bytes: u64,
-    works: Vec<Work>,
-    goals: Vec<Goal>,
-}
-
-/// A goal beside what was measured.
-#[derive(Debug, PartialEq, Serialize)]
-struct Goal {
-    what: String,
-    most: String,
-    measured: String,
-    met: bool,
-}
-
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let programs = Programs::get()?;
     let parent = etcd_snap_testdata::target_folder().join("bench");
@@ -95,33 +72,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         drop(cluster);
         fs::remove_dir_all(served)?;
     }
-    let summary = Summary {
-        schema: 1,
-        machine: Machine::this()?,
-        profile: arguments.profile,
-        size_bytes: facts.size_bytes,
-        rounds: arguments.rounds,
-        least_peak_bytes: least_peak_bytes()?,
-        goals: works.iter().flat_map(goals).collect(),
-        works,
-    };
-    println!("{}", summary.section());
-
-    if let Some(file) = &arguments.json {
-        fs::write(file, serde_json::to_string_pretty(&summary)? + "\n")
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    if arguments.write_docs {
-        let name = format!("{} {}", arguments.profile, size(arguments.size));
-        document::write("save", [(name, summary.section())])?;
-    }
-    let peaks = summary.works.iter().map(Work::own_peak_bytes);
-    let peak = peaks.max().unwrap_or_default();
-    ensure!(
-        peak <= PROMISED_PEAK_BYTES,
-        "etcd-snap took {peak} bytes of memory, more than the {PROMISED_PEAK_BYTES} that it promises to stay below"
-    );
-    Ok(())
+    let summary = Summary::new(wanted, &facts, arguments.rounds, works, goals)?;
+    summary.finish("save", arguments.json.as_deref(), arguments.write_docs)
 }
 
 fn goals(work: &Work) -> Vec<Goal> {
@@ -130,16 +82,13 @@ fn goals(work: &Work) -> Vec<Goal> {
         return Vec::new();
     };
     let ratio = |what: &str, most: f64, ours: f64, theirs: f64| {
-        let measured = ours / theirs;
-        Goal {
-            what: format!("{}: {what} / etcdctl's", work.name),
-            most: format!("{most:.2}"),
-            measured: format!("{measured:.3}"),
-            met: measured <= most,
-        }
+        Goal::ratio(
+            format!("{}: {what} / etcdctl's", work.name),
+            most,
+            ours / theirs,
+        )
     };
     let (ours, theirs) = (&ours.median, &theirs.median);
-    let peak = work.own_peak_bytes();
     vec![
         ratio(
             "processor time",
@@ -153,33 +102,8 @@ fn goals(work: &Work) -> Vec<Goal> {
             ours.wall_seconds,
             theirs.wall_seconds,
         ),
-        Goal {
-            what: format!("{}: peak memory of any run", work.name),
-            most: format!("{} MiB", PROMISED_PEAK_BYTES >> 20),
-            measured: format!("{} MiB", peak.div_ceil(1 << 20)),
-            met: peak <= PROMISED_PEAK_BYTES,
-        },
+        Goal::peak(work),
     ]
-}
-
-impl Summary {
-    fn section(&self) -> String {
-        let mut goals = new_table(&["goal", "at most", "measured", ""], 1);
-        for goal in &self.goals {
-            goals.add_row([&goal.what, &goal.most, &goal.measured, said(goal.met)]);
-        }
-        format!(
-            "{} MiB, values of the kind \"{}\"; {} cores ({}), medians of {} runs. \"x\" is how many times what etcd-snap takes. \
-             Peaks below\n{} MiB cannot be seen.\n\n{}\n\n{goals}",
-            self.size_bytes >> 20,
-            self.profile,
-            self.machine.cores,
-            self.machine.architecture,
-            self.rounds,
-            self.least_peak_bytes.div_ceil(1 << 20),
-            table(&self.works),
-        )
-    }
 }
 
 #[cfg(test)]

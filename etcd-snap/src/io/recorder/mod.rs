@@ -300,6 +300,22 @@ impl NewFile for RecordedFile {
         Ok(())
     }
 
+    fn as_file(&self) -> Option<&fs::File> {
+        self.file.as_file()
+    }
+
+    fn reflink(&self, _: &dyn NewFile) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// What the kernel copies is a write like another.
+    fn copy_range(&self, from: &dyn NewFile, offset: u64, bytes: u64) -> io::Result<u64> {
+        let mut copied = vec![0; usize::try_from(bytes).map_err(io::Error::other)?];
+        let len = from.read_at(&mut copied, offset)?;
+        self.write_at(&copied[..len], offset)?;
+        Ok(len as u64)
+    }
+
     fn flush(&self) -> io::Result<()> {
         self.sync()
     }
