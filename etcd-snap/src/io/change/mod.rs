@@ -433,13 +433,16 @@ impl Change {
     }
 }
 
-/// Writes a small file, synced.
+/// Writes a small file, synced; leaves none where that fails.
 pub(crate) fn write_file(storage: &dyn Storage, path: &Path, text: &[u8]) -> Result<()> {
     let file = storage
         .create_file(path)
         .map_err(|e| Error::io("create", path, e))?;
     let written = file.write_at(text, 0).and_then(|()| file.sync());
-    written.map_err(|e| Error::io("write", path, e))
+    written.map_err(|e| {
+        let _ = storage.remove_file(path);
+        Error::io("write", path, e)
+    })
 }
 
 enum Kind {
