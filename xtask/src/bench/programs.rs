@@ -256,11 +256,24 @@ impl Programs {
         })
     }
 
-    /// Whether a command of etcd-snap has an option.
-    pub(super) fn has_option(&self, command: &str, option: &str) -> Result<bool> {
-        let output = clean(&self.etcd_snap).args([command, "--help"]).output()?;
-        let help = String::from_utf8_lossy(&output.stdout);
-        Ok(help.split_whitespace().any(|word| word == option))
+    /// A snapshot file without its free pages, beside a defragmentation.
+    pub(super) fn squeeze(&self, snapshot: &Path, folder: &Path) -> Result<Comparison> {
+        let squeezed = folder.join("squeezed.db");
+        let mut command = clean(&self.etcd_snap);
+        command.arg("squeeze").arg(snapshot).arg(&squeezed);
+        let ours = Contender {
+            name: own_name(),
+            role: Role::Ours,
+            command,
+            makes: Some(squeezed),
+            before: Before::Nothing,
+        };
+        let mut theirs = self.defrag(snapshot, folder)?.contenders;
+        theirs.retain(|contender| contender.role != Role::Ours);
+        Ok(Comparison {
+            work: "squeeze",
+            contenders: std::iter::once(ours).chain(theirs).collect(),
+        })
     }
 
     /// etcd-snap and every etcdutl, with the same verb, which ends in an option that wants its value.

@@ -1,4 +1,4 @@
-//! `cargo xtask bench restore`: what a restore and a defragmentation take beside every `etcdutl`, and beside a copy and a digest.
+//! `cargo xtask bench restore`: what a restore, a squeezed snapshot and a defragmentation take beside every `etcdutl`, and beside a copy and a digest.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::{programs, stock};
 /// From here on the larger goals hold.
 const LARGE_BYTES: u64 = 1_000_000_000;
 
-/// Measure restore and defrag beside etcdutl of 3.5, 3.6 and 3.7, and beside a digest and a copy
+/// Measure restore, squeeze and defrag beside etcdutl of 3.5, 3.6 and 3.7, and beside a digest and a copy
 ///
 /// The database is one of those of `bench verify`. All programs do the same work in turn; what counts are the ratios of one
 /// run. The goals stand beside them. Fails where etcd-snap takes more than 64 MiB of memory.
@@ -67,14 +67,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn comparisons(programs: &Programs, snapshot: &Path, folder: &Path) -> Result<Vec<Comparison>> {
     let mut restore = programs.restore(snapshot, folder);
     restore.contenders.push(programs.hash(snapshot));
-    let mut all = vec![restore, programs.restore_bumped(snapshot, folder)];
-    if programs.has_option("restore", "--all-members")? {
-        all.push(programs.restore_three(snapshot, folder));
-    } else {
-        eprintln!("leaving out three members: etcd-snap has no --all-members");
-    }
-    all.push(programs.defrag(snapshot, folder)?);
-    Ok(all)
+    Ok(vec![
+        restore,
+        programs.restore_bumped(snapshot, folder),
+        programs.restore_three(snapshot, folder),
+        programs.squeeze(snapshot, folder)?,
+        programs.defrag(snapshot, folder)?,
+    ])
 }
 
 /// The goals of a work, in databases of this size.
