@@ -273,7 +273,7 @@ fn every_operation_may_be_the_last(case: &Case) {
         let mut ways = vec![Unsynced::Kept, Unsynced::Lost, Unsynced::Torn(n as u64 + 1)];
         if !is_full() {
             let every = if n + END > all { 3 } else { 24 };
-            if (n + seed()) % every != 0 && n != all {
+            if !(n + seed()).is_multiple_of(every) && n != all {
                 continue;
             }
             ways = vec![ways[((n + seed()) / every) % 3]];

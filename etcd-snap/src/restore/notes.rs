@@ -7,16 +7,6 @@ pub(super) fn notes(found: &Inventory, options: &RestoreOptions) -> Vec<String> 
     if !options.drop_alarms {
         notes.extend(alarms(found));
     }
-    if !options.drop_leases && found.leases.count > 0 {
-        let begin = match found.leases.count {
-            1 => "1 lease begins anew with its".to_owned(),
-            count => format!("{count} leases begin anew with their"),
-        };
-        notes.push(format!(
-            "{begin} full time to live: what has expired since the snapshot is back until then; --drop-leases leaves out leases \
-             and the keys that hang on them"
-        ));
-    }
     if found.auth.enabled {
         let root = if found.auth.has_root {
             "the passwords of the old cluster apply, root's too"
@@ -57,8 +47,7 @@ fn alarms(found: &Inventory) -> impl Iterator<Item = String> + '_ {
     const SAID: usize = 10;
     found.alarms.iter().take(SAID).map(|alarm| {
         let effect = match alarm.kind.as_str() {
-            "NOSPACE" => "blocks writes",
-            "CORRUPT" => "blocks every request",
+            "NOSPACE" | "CORRUPT" => "blocks writes",
             _ => "stays in force",
         };
         format!(
@@ -122,7 +111,6 @@ mod tests {
                 kind: kind.to_owned(),
             })
             .into();
-        found.leases.count = 1;
         found.auth.enabled = true;
         found.members = vec![FoundMember {
             member_id: MemberId::new(2),
@@ -133,8 +121,7 @@ mod tests {
         let said = notes(&found, &RestoreOptions::default()).join("\n");
         for words in [
             "NOSPACE alarm of member ab, which no longer exists, blocks writes",
-            "CORRUPT alarm of member ab, which no longer exists, blocks every request",
-            "1 lease begins anew",
+            "CORRUPT alarm of member ab, which no longer exists, blocks writes",
             "no user root",
             "--squeeze would bring it to about 1073741824",
             "a downgrade to 3.5.0",
@@ -145,15 +132,11 @@ mod tests {
         }
         let options = RestoreOptions::default()
             .with_drop_alarms(true)
-            .with_drop_leases(true)
             .with_quota_bytes(1 << 20);
         found.quota_bytes = 1 << 20;
         found.auth.has_root = true;
         let said = notes(&found, &options).join("\n");
-        assert!(
-            !said.contains("alarm") && !said.contains("lease "),
-            "{said}"
-        );
+        assert!(!said.contains("alarm"), "{said}");
         assert!(said.contains("and the quota is 1048576"), "{said}");
         assert!(
             said.contains("root's too") && !said.contains("--squeeze"),

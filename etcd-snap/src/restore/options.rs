@@ -154,7 +154,7 @@ impl RestoreOptions {
     }
 
     /// Leaves out all alarms. They come back with the data otherwise: one of a member that no longer exists blocks writes
-    /// (NOSPACE) or everything (CORRUPT) until somebody disarms it.
+    /// until somebody disarms it.
     #[must_use]
     pub fn with_drop_alarms(mut self, drop: bool) -> Self {
         self.drop_alarms = drop;

@@ -74,6 +74,7 @@ pub(crate) struct Arguments {
             "compare", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
             "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
             "drop_alarms", "drop_leases", "squeeze", "target_version", "quota_bytes",
+            "force_damaged",
         ],
         help_heading = "Target"
     )]
@@ -112,6 +113,7 @@ pub(crate) struct Arguments {
             "output_dir", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
             "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
             "drop_alarms", "drop_leases", "squeeze", "target_version", "quota_bytes",
+            "force_damaged",
         ],
         help_heading = "Several members"
     )]
@@ -156,6 +158,9 @@ pub(crate) struct Arguments {
     /// Take a file without digest, or with a wrong one
     #[arg(long, help_heading = "Snapshot")]
     pub(super) skip_hash_check: bool,
+    /// Restore damaged pages and records as they are: keys on them are lost, and a server may panic when it meets them
+    #[arg(long, help_heading = "Snapshot")]
+    pub(super) force_damaged: bool,
     /// Move the revision N ahead, beyond all that clients have seen; auto looks for it
     #[arg(
         long,

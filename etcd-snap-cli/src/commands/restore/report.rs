@@ -198,6 +198,15 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .into(),
         ),
     ]);
+    if !restore.problems.is_empty() {
+        let problems = (restore.problems.len() as u64).saturating_add(restore.more_problems);
+        facts.push(("damaged", text::count(problems, "problem")));
+    }
+    let leases = restore.found.leases.count;
+    if leases > restore.dropped.leases {
+        let begin = format!("{}, which begin anew", text::count(leases, "lease"));
+        facts.push(("comes back", begin));
+    }
     facts.extend(left_out(&restore.dropped));
     facts.extend(
         report

@@ -44,6 +44,7 @@ impl Request {
         let mut again = Vec::new();
         let cluster = cluster(arguments, snapshot, planned, &mut again)?;
         let targets = targets(arguments, &cluster, planned)?;
+        require_parents(arguments, &targets)?;
         require_decided(arguments, &cluster, &targets)?;
         let mut options = match planned {
             Some(plan) => plan.options()?,
@@ -51,7 +52,8 @@ impl Request {
         };
         options = options
             .with_replace(arguments.replace)
-            .with_dry_run(arguments.dry_run);
+            .with_dry_run(arguments.dry_run)
+            .with_force_damaged(arguments.force_damaged);
         if let Some(quota) = arguments.quota_bytes {
             options = options.with_quota_bytes(quota);
         }
@@ -250,6 +252,35 @@ fn one_of_several(
             "nothing says where the member {name:?} goes: --output-dir does, or data-dir in a plan"
         ))),
     }
+}
+
+/// A mistyped path shall not become a new place. What lies in the new directories is made with them.
+fn require_parents(arguments: &Arguments, targets: &[MemberTarget]) -> Result<()> {
+    let output_dir = arguments
+        .output_dir
+        .as_deref()
+        .filter(|_| arguments.several());
+    let places = targets
+        .iter()
+        .flat_map(|target| [Some(target.data_dir()), target.wal_dir()])
+        .flatten();
+    for place in output_dir.into_iter().chain(places) {
+        let is_made = |directory: &Path| {
+            let mut made = targets.iter().map(MemberTarget::data_dir).chain(output_dir);
+            made.any(|made| directory.starts_with(made))
+        };
+        let parent = place
+            .parent()
+            .filter(|parent| *parent != Path::new("") && !is_made(parent));
+        if let Some(parent) = parent {
+            parent.metadata().map_err(|error| Failure::File {
+                doing: "make the new data in",
+                path: parent.to_owned(),
+                error,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// A name becomes a part of a path.

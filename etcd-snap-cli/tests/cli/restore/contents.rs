@@ -17,7 +17,10 @@ fn json(room: &Room, flags: &str) -> Value {
 fn what_comes_back_is_said() {
     let room = Room::new();
     let said = room.run(&format!("restore good.db {FRESH}")).code(0);
-    assert!(said.stderr.contains("40 leases begin anew"), "{said:?}");
+    assert!(
+        said.stdout.contains("40 leases, which begin anew"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -99,4 +102,28 @@ fn a_plan_keeps_what_is_left_out() {
     let databases =
         ["a", "b"].map(|it| std::fs::read(room.path().join(it).join("member/snap/db")).unwrap());
     assert!(databases[0] == databases[1]);
+}
+
+/// A record whose value does not decode: everything else is there, and said to be all there is.
+#[test]
+fn damage_is_restored_by_one_word_and_told() {
+    let room = Room::new();
+    let mut bytes = crate::support::good();
+    let at = bytes
+        .windows(17)
+        .rposition(|window| window[8] == b'_' && window[..6] == [0; 6])
+        .unwrap();
+    bytes[at + 8] = b'!';
+    room.put("harmed.db", &bytes);
+    let restore = |flags: &str| {
+        room.run(&format!(
+            "restore harmed.db --skip-hash-check --data-dir harmed {FRESH} {flags}"
+        ))
+    };
+    let said = restore("").code(7);
+    assert!(said.stderr.contains("--force-damaged"), "{said:?}");
+    assert!(!room.path().join("harmed").exists());
+    let said = restore("--force-damaged --bump-revision auto").code(0);
+    assert!(said.stdout.contains("damaged"), "{said:?}");
+    assert!(room.path().join("harmed/member/snap/db").exists());
 }

@@ -111,3 +111,24 @@ fn what_contradicts_itself_is_refused_before_anything_is_made() {
     }
     assert_eq!(room.names(), ["good.db"]);
 }
+
+#[test]
+fn a_directory_is_made_only_in_one_that_is_there() {
+    let room = Room::new();
+    for flags in [
+        "--data-dir absent/data",
+        "--data-dir data --wal-dir absent/wal",
+        "--all-members --output-dir absent/out",
+    ] {
+        room.run(&format!(
+            "restore good.db --initial-cluster-token fresh {flags}"
+        ))
+        .code(3)
+        .complains("absent");
+        assert_eq!(room.names(), Room::new().names(), "{flags}");
+    }
+    room.run(
+        "restore good.db --initial-cluster-token fresh --data-dir data --wal-dir data/log/wal",
+    )
+    .code(0);
+}

@@ -208,15 +208,13 @@ impl Model {
                 break;
             }
         }
-        let mut n = 0;
         let all = std::mem::take(&mut self.pending);
-        for names in all {
+        for (n, names) in all.into_iter().enumerate() {
             if chosen.contains(&n) {
                 self.make_durable(&names);
             } else {
                 self.pending.push(names);
             }
-            n += 1;
         }
     }
 
