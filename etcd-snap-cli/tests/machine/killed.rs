@@ -436,6 +436,11 @@ fn killed_before_each_change(layout: Layout) -> Result<()> {
             "-e",
             &format!("inject={name}:signal=SIGKILL:when={number}"),
         ])?;
+        // How many files are opened in `/proc`, to see who uses a place, is up to the machine.
+        if name == "openat" && output.status.success() {
+            ensure!(scene.state()? == State::New, "{}", context());
+            continue;
+        }
         if output.status.signal() != Some(Signal::KILL.as_raw()) {
             bail!("{}: it went on: {output:?}", context());
         }
