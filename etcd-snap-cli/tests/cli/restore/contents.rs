@@ -1,5 +1,6 @@
 //! What else is in a snapshot, and what of it is left out on request.
 
+use etcd_snap_testdata::corpus;
 use serde_json::Value;
 
 use crate::support::Room;
@@ -104,17 +105,12 @@ fn a_plan_keeps_what_is_left_out() {
     assert!(databases[0] == databases[1]);
 }
 
-/// A record whose value does not decode: everything else is there, and said to be all there is.
+/// A record that no server writes: everything else is there, and said to be all there is.
 #[test]
 fn damage_is_restored_by_one_word_and_told() {
     let room = Room::new();
-    let mut bytes = crate::support::good();
-    let at = bytes
-        .windows(17)
-        .rposition(|window| window[8] == b'_' && window[..6] == [0; 6])
-        .unwrap();
-    bytes[at + 8] = b'!';
-    room.put("harmed.db", &bytes);
+    let harmed = corpus::damaged_folder().join("record-version-0.db");
+    room.put("harmed.db", &std::fs::read(harmed).unwrap());
     let restore = |flags: &str| {
         room.run(&format!(
             "restore harmed.db --skip-hash-check --data-dir harmed {FRESH} {flags}"
