@@ -10,7 +10,8 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// A program that signals end, even if the tests themselves were started with some of them ignored: by `nohup`, or in the
 /// background of a script.
@@ -62,6 +63,16 @@ impl Process {
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
+    }
+
+    /// Stops it, all of its threads: the signal alone is only on its way.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let pid = Pid::from_child(&self.child);
+        // How it ended, if it did, is still to be learnt by others.
+        let events = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        retry_on_intr(|| waitid(WaitId::Pid(pid), events))?;
+        Ok(())
     }
 
     /// Sends it a signal.

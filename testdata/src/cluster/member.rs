@@ -181,6 +181,15 @@ impl Member {
         self.process = None;
     }
 
+    pub(super) fn freeze(&self) -> Result<()> {
+        match &self.process {
+            Some(process) => process
+                .freeze()
+                .with_context(|| format!("cannot freeze member {}", self.name)),
+            None => bail!("member {} does not run", self.name),
+        }
+    }
+
     pub(super) fn signal(&self, signal: Signal) -> Result<()> {
         match &self.process {
             Some(process) => process

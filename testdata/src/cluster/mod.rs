@@ -197,7 +197,7 @@ impl Cluster {
     /// Stops one member from doing anything (SIGSTOP): its connections stay and it says nothing more, as on a machine that
     /// hangs.
     pub fn freeze(&self, member: usize) -> Result<()> {
-        self.noted(self.members[member].signal(Signal::STOP))
+        self.noted(self.members[member].freeze())
     }
 
     /// Lets a frozen member go on.
