@@ -84,30 +84,29 @@ fn a_full_disk_is_a_failure_that_leaves_nothing() -> Result<()> {
         0,
         &["left: ./new ./new.db ./new.restore-report.json ./new/member "],
     )?;
-    for (size, verb) in [
-        ("64k", "\"$0\" save new.db --endpoints \"$2\""),
-        ("64k", "\"$0\" save old.db --endpoints \"$2\""),
-        ("64k", "\"$0\" restore \"$1\" --data-dir new"),
+    const FULL: &str = "No space left on device";
+    // A restore asks before it makes anything.
+    const TOO_SMALL: &str = "make room, or name another place";
+    for (size, verb, why) in [
+        ("64k", "\"$0\" save new.db --endpoints \"$2\"", FULL),
+        ("64k", "\"$0\" save old.db --endpoints \"$2\"", FULL),
+        ("64k", "\"$0\" restore \"$1\" --data-dir new", TOO_SMALL),
         // Enough for the database, and not for the log.
-        ("8m", "\"$0\" restore \"$1\" --data-dir new"),
-        ("8m", "\"$0\" restore \"$1\" --data-dir new --wal-dir wal"),
+        ("8m", "\"$0\" restore \"$1\" --data-dir new", TOO_SMALL),
+        (
+            "8m",
+            "\"$0\" restore \"$1\" --data-dir new --wal-dir wal",
+            TOO_SMALL,
+        ),
     ] {
         let output = disk(size, verb)?;
-        expect(
-            &output,
-            FILES,
-            &["No space left on device", "left: ./old.db \n"],
-        )
-        .with_context(|| format!("{size}: {verb}"))?;
+        expect(&output, FILES, &[why, "left: ./old.db \n"])
+            .with_context(|| format!("{size}: {verb}"))?;
         ensure!(output.stdout == b"an older backup\n", "{output:?}");
     }
     // An existing empty data directory stays, and stays empty.
     let output = disk("8m", "mkdir kept && \"$0\" restore \"$1\" --data-dir kept")?;
-    expect(
-        &output,
-        FILES,
-        &["No space left on device", "left: ./kept ./old.db \n"],
-    )?;
+    expect(&output, FILES, &[TOO_SMALL, "left: ./kept ./old.db \n"])?;
     ensure!(fs::read_dir(folder.path())?.count() == 0);
     Ok(())
 }

@@ -1,43 +1,24 @@
-//! The command against the machine it runs on: rights, full disks, memory, signals in the middle of a real transfer.
+//! The command against the machine it runs on: rights, full disks, kills, signals in the middle of a real transfer.
 
+mod command;
 mod full;
 mod interrupted;
 mod killed;
 mod living;
-mod memory;
 mod places;
 mod rights;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output};
+
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, ensure};
-use etcd_snap_testdata::cluster::Cluster;
 use tempfile::TempDir;
 
-/// The command, as it was built.
-const ETCD_SNAP: &str = env!("CARGO_BIN_EXE_etcd-snap");
-
-/// The command with nothing of the caller's environment.
-fn bare(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = etcd_snap_testdata::stoppable(program);
-    command.env_clear().stdin(Stdio::null());
-    command
-}
-
-/// What makes the command reach that cluster through an endpoint.
-fn connection(cluster: &Cluster, endpoint: &str) -> Vec<(&'static str, PathBuf)> {
-    let tls = cluster.tls();
-    vec![
-        ("ETCDCTL_ENDPOINTS", endpoint.into()),
-        ("ETCDCTL_CACERT", tls.authority.clone()),
-        ("ETCDCTL_CERT", tls.client.certificate.clone()),
-        ("ETCDCTL_KEY", tls.client.key.clone()),
-    ]
-}
+use command::{ETCD_SNAP, bare, connection};
 
 /// A folder that everybody may enter and read, which temporary folders are not by themselves.
 fn open_folder() -> Result<TempDir> {

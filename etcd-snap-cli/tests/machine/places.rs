@@ -175,7 +175,7 @@ fn a_wal_on_another_filesystem_is_made_there() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mounts = "mkdir disk && mount -t tmpfs none disk";
     let text = format!(
-        "\"$0\" restore \"$1\" --data-dir m1.etcd --wal-dir disk/above/wal >/dev/null && cp -a --sparse=always disk/above/wal . && {LIST}"
+        "\"$0\" restore \"$1\" --data-dir m1.etcd --wal-dir disk/wal >/dev/null && cp -a --sparse=always disk/wal . && {LIST}"
     );
     let Some(output) = with_mounts(folder.path(), mounts, &text)? else {
         return Ok(());

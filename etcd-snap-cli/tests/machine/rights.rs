@@ -204,7 +204,6 @@ fn a_restore_to_where_nobody_may_write_is_refused_and_leaves_nothing() -> Result
     };
     for (data, wal) in [
         (foreign.join("new"), None),
-        (foreign.join("below/that/new"), None),
         (foreign.join("empty"), None),
         (own.join("new"), Some(foreign.join("wal"))),
         (own.join("new"), Some(foreign.join("empty"))),

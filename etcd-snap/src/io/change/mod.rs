@@ -192,7 +192,9 @@ impl Change {
     }
 
     fn remove_journal(&self) -> Result<()> {
-        match self.storage.remove_file(&self.journal) {
+        // Twice, because a journal that stays has to be put in order by somebody.
+        let removed = self.storage.remove_file(&self.journal);
+        match removed.or_else(|_| self.storage.remove_file(&self.journal)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(Error::io("remove the journal", &self.journal, e));
             }

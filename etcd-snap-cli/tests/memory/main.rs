@@ -1,5 +1,8 @@
 //! Memory stays small whatever the size of the database: what the kernel counted for the whole process.
 
+#[path = "../machine/command.rs"]
+mod command;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::PathBuf;
@@ -11,7 +14,7 @@ use etcd_snap_testdata::cluster::{Bulk, Cluster};
 use etcd_snap_testdata::etcd::Version;
 use wait4::Wait4 as _;
 
-use crate::{ETCD_SNAP, bare, connection};
+use command::{ETCD_SNAP, bare, connection};
 
 /// What the command may take, and what its code takes more where it is not optimised: that is mapped from the file, and counts too.
 const LIMIT_BYTES: u64 = (64 << 20) + if cfg!(debug_assertions) { 12 << 20 } else { 0 };
@@ -130,7 +133,7 @@ fn databases_with_holes_and_without_compactions_take_little_memory() -> Result<(
     let path = folder.path().join("db");
     for number in 0..3 {
         let made = Command::new(std::env::current_exe()?)
-            .args(["--exact", "memory::makes_a_database", "--ignored"])
+            .args(["--exact", "makes_a_database", "--ignored"])
             .env(NUMBER, number.to_string())
             .env(PATH, &path)
             .output()?;
@@ -202,11 +205,7 @@ fn a_restore_works_where_little_memory_is_given() -> Result<()> {
     }
     for (number, database) in restored().into_iter().enumerate() {
         let made = Command::new(std::env::current_exe()?)
-            .args([
-                "--exact",
-                "memory::makes_a_database_to_restore",
-                "--ignored",
-            ])
+            .args(["--exact", "makes_a_database_to_restore", "--ignored"])
             .env(NUMBER, number.to_string())
             .env(PATH, &path)
             .output()?;
