@@ -305,6 +305,7 @@ impl Making<'_> {
 /// The same database for another member, while the first one is still on its way to the disk.
 pub(super) fn copy_of(
     mut first: Restored,
+    name: &str,
     file: &Arc<dyn NewFile>,
     path: &Path,
     observer: &dyn Observer,
@@ -330,7 +331,7 @@ pub(super) fn copy_of(
     })?;
     tell(
         observer,
-        &Event::Note(format!("the database {} {cloned}", path.display())),
+        &Event::Note(format!("the database of {name:?} {cloned}")),
     )?;
     flusher.wrote_last();
     first.unsynced.push((path.to_owned(), flusher));

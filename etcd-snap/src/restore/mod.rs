@@ -144,7 +144,10 @@ fn restore_with(
                 squeezed::build(snapshot, cluster, options, &file, &path)?
             }
             None => database::build(snapshot, cluster, options, &file, &path)?,
-            Some(first) => database::copy_of(first, &file, &path, observer)?,
+            Some(first) => {
+                let name = member.target.name();
+                database::copy_of(first, name, &file, &path, observer)?
+            }
         });
     }
     let mut restored = finished.ok_or_else(|| Error::invalid("no member to restore was named"))?;
