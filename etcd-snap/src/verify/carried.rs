@@ -54,7 +54,13 @@ pub(crate) fn look_while_copied(
     findings: &mut Findings,
     observer: &dyn Observer,
 ) -> Result<Carried> {
-    let wants = Wants::default();
+    // Beside threads that each reserve address space with the allocator of most systems: within 256 MiB of that there must be
+    // room for a restore.
+    const TABLE_BYTES: u64 = 32 << 20;
+    let wants = Wants {
+        table_bytes: TABLE_BYTES,
+        ..Wants::default()
+    };
     tell(observer, &Event::Started(Phase::Copy))?;
     let file = File::of(source, observer, Phase::Copy);
     let tables = file.end.saturating_mul(BYTES_PER_PAGE);
