@@ -1,7 +1,7 @@
 //! `cargo xtask bench restore`: what a restore, a squeezed snapshot and a defragmentation take beside every `etcdutl`, and beside a copy and a digest.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use etcd_snap_testdata::bulk::Profile;
@@ -10,7 +10,7 @@ use super::comparison::{Comparison, Role};
 use super::programs::Programs;
 use super::report::Work;
 use super::stock::Wanted;
-use super::summary::{Goal, Summary};
+use super::summary::{Common, Goal, Summary};
 use super::{programs, stock};
 
 /// From here on the larger goals hold.
@@ -31,15 +31,8 @@ pub(crate) struct Arguments {
     /// How often each program does each work
     #[arg(long, value_name = "NUMBER", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Another number, another database of the same kind
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-    /// Write every single measurement to this file too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Put the tables into docs/performance.md, where that has a place for them
-    #[arg(long)]
-    write_docs: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -51,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wanted = Wanted {
         profile: arguments.profile,
         size_bytes: arguments.size,
-        seed: arguments.seed,
+        seed: arguments.common.seed,
     };
     let (snapshot, facts) = stock::get(&parent, wanted)?;
 
@@ -61,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let goals = |work: &Work| goals(work, facts.size_bytes);
     let summary = Summary::new(wanted, &facts, arguments.rounds, works, goals)?;
-    summary.finish("restore", arguments.json.as_deref(), arguments.write_docs)
+    summary.finish("restore", &arguments.common)
 }
 
 fn comparisons(programs: &Programs, snapshot: &Path, folder: &Path) -> Result<Vec<Comparison>> {

@@ -1,7 +1,6 @@
 //! `cargo xtask bench save`: what a save takes of the client's machine beside `etcdctl`, which checks nothing.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::Result;
 use etcd_snap_testdata::bulk::Profile;
@@ -11,7 +10,7 @@ use super::comparison::Role;
 use super::programs::Programs;
 use super::report::Work;
 use super::stock::Wanted;
-use super::summary::{Goal, Summary};
+use super::summary::{Common, Goal, Summary};
 use super::{database, stock};
 
 const WORKS: [(Security, &str); 2] = [
@@ -38,15 +37,8 @@ pub(crate) struct Arguments {
     /// How often each client saves
     #[arg(long, value_name = "NUMBER", default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Another number, another database of the same kind
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-    /// Write every single measurement to this file too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Put the tables into docs/performance.md, where that has a place for them
-    #[arg(long)]
-    write_docs: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -58,7 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wanted = Wanted {
         profile: arguments.profile,
         size_bytes: arguments.size,
-        seed: arguments.seed,
+        seed: arguments.common.seed,
     };
     let (snapshot, facts) = stock::get(&parent, wanted)?;
 
@@ -73,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         fs::remove_dir_all(served)?;
     }
     let summary = Summary::new(wanted, &facts, arguments.rounds, works, goals)?;
-    summary.finish("save", arguments.json.as_deref(), arguments.write_docs)
+    summary.finish("save", &arguments.common)
 }
 
 fn goals(work: &Work) -> Vec<Goal> {

@@ -1,7 +1,7 @@
 //! Works over one database, with the goals beside them.
 
 use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap_testdata::bulk::{Facts, Profile};
@@ -26,6 +26,20 @@ pub(super) struct Summary {
     least_peak_bytes: u64,
     works: Vec<Work>,
     goals: Vec<Goal>,
+}
+
+/// What every bench over large databases takes.
+#[derive(clap::Args)]
+pub(super) struct Common {
+    /// Another number, other databases of the same kind
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Write every single measurement to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(super) json: Option<PathBuf>,
+    /// Put the tables into docs/performance.md, where that has a place for them
+    #[arg(long)]
+    pub(super) write_docs: bool,
 }
 
 /// A goal beside what was measured.
@@ -84,18 +98,13 @@ impl Summary {
     ///
     /// # Errors
     /// Also where ours took more memory than is promised.
-    pub(super) fn finish(
-        &self,
-        command: &str,
-        json: Option<&Path>,
-        write_docs: bool,
-    ) -> Result<()> {
+    pub(super) fn finish(&self, command: &str, common: &Common) -> Result<()> {
         println!("{}", self.section());
-        if let Some(file) = json {
+        if let Some(file) = &common.json {
             fs::write(file, serde_json::to_string_pretty(self)? + "\n")
                 .with_context(|| format!("cannot write {}", file.display()))?;
         }
-        if write_docs {
+        if common.write_docs {
             let name = format!("{} {}", self.profile, size(self.wanted_bytes));
             document::write(command, [(name, self.section())])?;
         }

@@ -6,7 +6,7 @@ mod save;
 mod summary;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use etcd_snap_testdata::bulk::Profile;
@@ -15,6 +15,7 @@ use super::comparison::{Before, Comparison, Contender, Role};
 use super::programs::{Programs, limit};
 use super::report::Work;
 use super::stock::Wanted;
+use super::summary::Common;
 use super::{document, stock};
 use crate::database::parse_size;
 use summary::{Database, Summary};
@@ -46,15 +47,8 @@ pub(crate) struct Arguments {
     /// Leave out what has all these words in it, as in etcdutl-hashkv, 3.6 or save; may be given more than once
     #[arg(long = "skip", value_name = "WORDS")]
     skips: Vec<String>,
-    /// Another number, other databases of the same kind
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    seed: u64,
-    /// Write every single measurement to this file too
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Put the tables into docs/performance.md, where that has a place for them
-    #[arg(long)]
-    write_docs: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
@@ -70,7 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let wanted = Wanted {
                 profile,
                 size_bytes: *size,
-                seed: arguments.seed,
+                seed: arguments.common.seed,
             };
             let (snapshot, facts) = stock::get(&parent, wanted)?;
             eprintln!("{profile}, {} bytes", facts.size_bytes);
@@ -98,11 +92,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         println!("{growth}\n");
     }
 
-    if let Some(file) = &arguments.json {
+    if let Some(file) = &arguments.common.json {
         fs::write(file, summary.to_json()?)
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    if arguments.write_docs {
+    if arguments.common.write_docs {
         document::write("verify", summary.sections())?;
     }
     let peak = summary.own_peak_bytes();
