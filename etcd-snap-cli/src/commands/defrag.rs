@@ -64,24 +64,10 @@ impl Render for DefragReport {
 }
 
 fn facts(report: &DefragReport) -> Vec<(&'static str, String)> {
-    let contents = &report.contents;
-    vec![
-        (
-            "before",
-            format!(
-                "{}, {} of it in use",
-                text::size(report.file_before_bytes),
-                text::size(report.in_use_before_bytes)
-            ),
-        ),
-        ("after", text::size(report.size_after_bytes)),
-        (
-            "revision",
-            render::revision(contents.revision, contents.compact_revision),
-        ),
-        (
-            "keys",
-            render::keys(contents.live_keys, contents.total_records),
-        ),
-    ]
+    let bytes = [
+        report.file_before_bytes,
+        report.in_use_before_bytes,
+        report.size_after_bytes,
+    ];
+    render::written_anew(bytes, [], &report.contents)
 }

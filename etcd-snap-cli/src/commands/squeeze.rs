@@ -81,25 +81,14 @@ impl Render for SqueezeReport {
 }
 
 fn facts(report: &SqueezeReport) -> Vec<(&'static str, String)> {
-    let contents = &report.contents;
-    vec![
-        (
-            "before",
-            format!(
-                "{}, {} of it in use",
-                text::size(report.file_before_bytes),
-                text::size(report.in_use_before_bytes)
-            ),
-        ),
-        ("after", text::size(report.file_after_bytes)),
-        ("SHA-256", report.digest.to_string()),
-        (
-            "revision",
-            render::revision(contents.revision, contents.compact_revision),
-        ),
-        (
-            "keys",
-            render::keys(contents.live_keys, contents.total_records),
-        ),
-    ]
+    let bytes = [
+        report.file_before_bytes,
+        report.in_use_before_bytes,
+        report.file_after_bytes,
+    ];
+    render::written_anew(
+        bytes,
+        [("SHA-256", report.digest.to_string())],
+        &report.contents,
+    )
 }

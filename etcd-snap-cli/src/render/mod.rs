@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use console::Term;
-use etcd_snap::Revision;
+use etcd_snap::{Contents, Revision};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
@@ -112,6 +112,27 @@ pub(crate) fn revision(revision: Revision, compacted: Option<Revision>) -> Strin
 /// `226 (283 records)`.
 pub(crate) fn keys(live_keys: u64, total_records: u64) -> String {
     format!("{live_keys} ({})", text::count(total_records, "record"))
+}
+
+/// What a file without free pages was, is, and holds; `more` comes between.
+pub(crate) fn written_anew(
+    [before_bytes, in_use_bytes, after_bytes]: [u64; 3],
+    more: impl IntoIterator<Item = (&'static str, String)>,
+    contents: &Contents,
+) -> Vec<(&'static str, String)> {
+    let before = format!(
+        "{}, {} of it in use",
+        text::size(before_bytes),
+        text::size(in_use_bytes)
+    );
+    let mut facts = vec![("before", before), ("after", text::size(after_bytes))];
+    facts.extend(more);
+    facts.push((
+        "revision",
+        revision(contents.revision, contents.compact_revision),
+    ));
+    facts.push(("keys", keys(contents.live_keys, contents.total_records)));
+    facts
 }
 
 /// An empty table in the look that all tables have.
