@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::amend::amend;
 use super::bump::bumped;
+use super::read_back::not_as_written;
 use super::report::Made;
 use super::squeezed::LeftOut;
 use super::{RestoreOptions, findings};
@@ -69,18 +70,13 @@ fn require_sound(found: &Findings, snapshot: &Snapshot, options: &RestoreOptions
 
 /// Everything that a restore checks before it changes anything, and nothing written.
 pub(super) fn rehearse(snapshot: &Snapshot, options: &RestoreOptions) -> Result<Made> {
-    let expected = snapshot.digest().filter(|_| !options.skip_hash_check);
     let wants = Wants {
-        digest: expected.is_some(),
+        digest: expected_digest(snapshot, options).is_some(),
         ..Wants::default()
     };
     let mut findings = findings();
     let looked = look(snapshot, wants, &mut findings, options.observer.as_ref())?;
-    if let (Some(expected), Some(found)) = (expected, looked.digest)
-        && expected != found
-    {
-        return Err(digest_mismatch(snapshot, found, expected));
-    }
+    require_digest(snapshot, options, looked.digest)?;
     require_sound(&findings, snapshot, options)?;
     bumped(looked.contents.revision, options.bump)?;
     let (problems, more_problems) = damage(findings, options);
@@ -179,7 +175,7 @@ struct Edited {
 
 impl Carry for Making<'_> {
     fn wants_digest(&self) -> bool {
-        self.expected().is_some()
+        expected_digest(self.snapshot, self.options).is_some()
     }
 
     fn appended(&self, last: Revision, compacted: Option<Revision>) -> Option<Revision> {
@@ -197,15 +193,11 @@ impl Carry for Making<'_> {
     }
 
     fn edit(&mut self, digest: Option<Digest>) -> Result<Snapshot> {
-        let digest = self.compare(digest)?;
+        require_digest(self.snapshot, self.options, digest)?;
         let (meta, snapshot_revision) = self.amend()?;
         let built = Snapshot::from_source(self.snapshot.name(), Arc::new(Arc::clone(self.file)))?;
         if *built.meta() != meta {
-            return Err(Error::damaged(format!(
-                "{} does not read back as it was written",
-                self.path.display()
-            ))
-            .with_path(self.path));
+            return Err(not_as_written(self.path));
         }
         self.flusher.wrote_last();
         self.edited = Some(Edited {
@@ -240,20 +232,6 @@ impl Making<'_> {
         Ok(contents)
     }
 
-    /// The digest that the bytes must have.
-    fn expected(&self) -> Option<Digest> {
-        self.snapshot
-            .digest()
-            .filter(|_| !self.options.skip_hash_check)
-    }
-
-    fn compare(&self, found: Option<Digest>) -> Result<Option<Digest>> {
-        if let (Some(expected), Some(found)) = (self.expected(), found) {
-            require_digest(self.snapshot, expected, found)?;
-        }
-        Ok(found)
-    }
-
     fn amend(&self) -> Result<(Meta, Revision)> {
         let amended = amend(
             self.snapshot,
@@ -283,7 +261,7 @@ impl Making<'_> {
 
     /// The database without what may follow it: the digest, or the preallocated tail of a raw copy.
     fn copy(&mut self) -> Result<Option<Digest>> {
-        let mut hasher = self.expected().map(|_| Sha256::new());
+        let mut hasher = self.wants_digest().then(Sha256::new);
         read_in_order(
             self.snapshot.source().as_ref(),
             // A file that is too short keeps the holes where its pages should be.
@@ -338,15 +316,24 @@ pub(super) fn copy_of(
     Ok(first)
 }
 
-pub(super) fn require_digest(snapshot: &Snapshot, expected: Digest, found: Digest) -> Result<()> {
+/// The digest that the bytes must have.
+pub(super) fn expected_digest(snapshot: &Snapshot, options: &RestoreOptions) -> Option<Digest> {
+    snapshot.digest().filter(|_| !options.skip_hash_check)
+}
+
+/// That the bytes have the digest that they must have, where it was computed.
+pub(super) fn require_digest(
+    snapshot: &Snapshot,
+    options: &RestoreOptions,
+    found: Option<Digest>,
+) -> Result<()> {
+    let (Some(expected), Some(found)) = (expected_digest(snapshot, options), found) else {
+        return Ok(());
+    };
     if found == expected {
         return Ok(());
     }
-    Err(digest_mismatch(snapshot, found, expected))
-}
-
-fn digest_mismatch(snapshot: &Snapshot, found: Digest, expected: Digest) -> Error {
-    Error::new(
+    Err(Error::new(
         ErrorKind::DigestMismatch,
         format!(
             "{} is damaged: its bytes are not the ones that were saved (their SHA-256 is {found}, the digest at the end \
@@ -355,7 +342,7 @@ fn digest_mismatch(snapshot: &Snapshot, found: Digest, expected: Digest) -> Erro
         ),
     )
     .with_detail("expected", expected.to_string())
-    .with_detail("found", found.to_string())
+    .with_detail("found", found.to_string()))
 }
 
 /// Why a copy ended early.

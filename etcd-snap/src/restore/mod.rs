@@ -77,8 +77,9 @@ use staging::{Staging, lock_old};
 /// Before anything is made: `InvalidInput`, `Occupied` or `Unsupported` where names, URLs or targets do not fit; `Busy` where a
 /// server or another run is at work there; `AccessDenied` and `NoSpace` where a directory may not be written to, or is too
 /// small; `NoDigest` and `Damaged` where that shows at once. Later: `DigestMismatch` or `Damaged` where the snapshot is
-/// not proven; `Io` where it is written to meanwhile; `NoSpace`, `AccessDenied`, `Io` where writing fails; `Cancelled` where the observer asked to stop. After any of them all
-/// is as it was: what was staged is removed, what was renamed has its old name.
+/// not proven; `Io` where it is written to meanwhile; `NoSpace`, `AccessDenied`, `Io` where writing fails; `Cancelled` where
+/// the observer asked to stop. After any of them all is as it was: what was staged is removed, what was renamed has its old
+/// name.
 ///
 /// Only a run that is killed leaves something: hidden names, which the next run to the same target removes when their lock
 /// shows that nobody uses them, and perhaps its journal. The next run, and [`undo_restore`], first follow that: they finish
@@ -245,11 +246,7 @@ fn write_raft_files(
     write(&path, &file, &segment, wal::SEGMENT_SIZE_BYTES)?;
     let written = wal::FirstSegment::read(&file).map_err(|e| e.with_path(&path))?;
     if written != wal::FirstSegment::of(cluster, member.member) {
-        return Err(Error::damaged(format!(
-            "{} does not read back as it was written",
-            path.display()
-        ))
-        .with_path(&path));
+        return Err(read_back::not_as_written(&path));
     }
 
     let snap_file = snap::file(cluster)?;
@@ -259,11 +256,7 @@ fn write_raft_files(
     file.read_at(&mut written, 0)
         .map_err(|e| Error::io("read back", &path, e))?;
     if snap::Snap::read(&written)? != snap::Snap::of(cluster) {
-        return Err(Error::damaged(format!(
-            "{} does not read back as it was written",
-            path.display()
-        ))
-        .with_path(&path));
+        return Err(read_back::not_as_written(&path));
     }
     Ok(())
 }

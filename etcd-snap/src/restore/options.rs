@@ -82,7 +82,8 @@ impl RestoreOptions {
 
     /// Restores a snapshot all the same whose pages or records are damaged, as far as its meta pages, its root page and the small
     /// buckets can be read; the report lists the damage. What stands on damaged pages is lost, and a server may panic when it
-    /// meets them. A digest that does not match is still refused: see [`with_skip_hash_check`](Self::with_skip_hash_check).
+    /// meets them. A digest that does not match is still refused: see [`with_skip_hash_check`](Self::with_skip_hash_check). Does not
+    /// go with [`with_squeeze`](Self::with_squeeze) and [`with_drop_leases`](Self::with_drop_leases).
     #[must_use]
     pub fn with_force_damaged(mut self, force: bool) -> Self {
         self.force_damaged = force;
@@ -212,6 +213,11 @@ impl RestoreOptions {
     }
 
     pub(super) fn check(&self) -> Result<()> {
+        if self.force_damaged && self.rewrites() {
+            return Err(Error::invalid(
+                "what is damaged cannot be written anew, as --squeeze and --drop-leases do: leave these out, or --force-damaged",
+            ));
+        }
         if let Some(target) = self.target_version {
             version::require_known(target)?;
         }

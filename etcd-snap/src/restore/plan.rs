@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
+use super::database::expected_digest;
 use super::{MemberTarget, RestoreOptions};
 use crate::io::{Disk, Replace, StagedFile, Storage, write_whole};
-use crate::observe::{Observer, Phase};
-use crate::verify::read_in_order;
+use crate::observe::Observer;
+use crate::verify::hash;
 use crate::{Bump, Digest, Error, NewCluster, PeerUrls, Result, Snapshot};
 
 /// The form of plans that this version reads and writes.
@@ -131,22 +131,10 @@ impl RestorePlan {
         options: &RestoreOptions,
         observer: &dyn Observer,
     ) -> Result<Digest> {
-        if let Some(digest) = snapshot.digest().filter(|_| !options.skip_hash_check) {
-            return Ok(digest);
+        match expected_digest(snapshot, options) {
+            Some(digest) => Ok(digest),
+            None => hash(snapshot, observer),
         }
-        let mut hasher = Sha256::new();
-        read_in_order(
-            snapshot.source().as_ref(),
-            snapshot.meta().size_bytes(),
-            snapshot.name(),
-            Phase::Digest,
-            observer,
-            |_, bytes| {
-                hasher.update(bytes);
-                Ok(())
-            },
-        )?;
-        Ok(Digest::new(hasher.finalize().into()))
     }
 
     /// The new cluster.

@@ -18,13 +18,7 @@ pub(super) fn require_written(
     file: &Arc<dyn NewFile>,
     path: &Path,
 ) -> Result<()> {
-    let wrong = |what: &str| {
-        Error::damaged(format!(
-            "{} does not read back as it was written: {what}",
-            path.display()
-        ))
-        .with_path(path)
-    };
+    let wrong = |what: &str| not_as_written(path).adding(&format!(": {what}"));
     let name = path.display().to_string();
     let written = Snapshot::from_source(name, Arc::new(Arc::clone(file)))?;
     // Nothing is committed.
@@ -60,4 +54,10 @@ pub(super) fn require_written(
         return Err(wrong("the term is another"));
     }
     Ok(())
+}
+
+/// A fault of etcd-snap, or of the disk.
+pub(super) fn not_as_written(path: &Path) -> Error {
+    let message = format!("{} does not read back as it was written", path.display());
+    Error::damaged(message).with_path(path)
 }

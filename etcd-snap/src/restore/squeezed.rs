@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::RestoreOptions;
 use super::amend::Changes;
-use super::database::{Restored, require_digest};
+use super::database::{Restored, expected_digest, require_digest};
 use super::leased::LeasedKeys;
+use super::read_back::not_as_written;
 use crate::backend::{RevisionKey, bucket};
 use crate::bbolt::{Differences, Record, Records, Top};
 use crate::io::{Flusher, NewFile};
@@ -35,15 +36,12 @@ pub(super) fn build(
     path: &Path,
 ) -> Result<Restored> {
     let observer = options.observer.as_ref();
-    let expected = snapshot.digest().filter(|_| !options.skip_hash_check);
     let wants = Wants {
-        digest: expected.is_some(),
+        digest: expected_digest(snapshot, options).is_some(),
         ..Wants::default()
     };
     let before = prove(snapshot, wants, observer)?;
-    if let (Some(expected), Some(found)) = (expected, before.digest) {
-        require_digest(snapshot, expected, found)?;
-    }
+    require_digest(snapshot, options, before.digest)?;
 
     let top = Top::read(snapshot.source(), *snapshot.meta())?;
     let changes = Changes::of(snapshot.name(), &top, cluster, options)?;
@@ -83,11 +81,7 @@ pub(super) fn build(
     let after = prove(&built, Wants::default(), observer)?.contents;
     let same_keys = !leaves_all || after.hash_kv == before.contents.hash_kv;
     if *built.meta() != meta || after.free_pages > 0 || !same_keys {
-        return Err(Error::damaged(format!(
-            "{} does not read back as it was written",
-            path.display()
-        ))
-        .with_path(path));
+        return Err(not_as_written(path));
     }
     flusher.finish().map_err(|e| Error::io("sync", path, e))?;
     Ok(Restored {

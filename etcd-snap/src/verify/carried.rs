@@ -61,7 +61,6 @@ pub(crate) fn look_while_copied(
         table_bytes: TABLE_BYTES,
         ..Wants::default()
     };
-    tell(observer, &Event::Started(Phase::Copy))?;
     let file = File::of(source, observer, Phase::Copy);
     let tables = file.end.saturating_mul(BYTES_PER_PAGE);
     let Some(mut memory) = wants.table_bytes.checked_sub(tables) else {
@@ -70,6 +69,7 @@ pub(crate) fn look_while_copied(
     if file.page_size > Sweep::LARGEST_PAGE {
         return Ok(Carried::Nothing);
     }
+    tell(observer, &Event::Started(Phase::Copy))?;
     let compactions = Compactions::read(source)?;
     let mut survey = Findings::new(findings.max_problems());
     let Some((walked, deferred, usage)) = file.survey(wants, compactions, &mut survey)? else {

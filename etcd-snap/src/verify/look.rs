@@ -204,7 +204,7 @@ pub(super) fn check_unreachable(
 }
 
 /// The SHA-256 of the database alone.
-fn hash(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
+pub(crate) fn hash(snapshot: &Snapshot, observer: &dyn Observer) -> Result<Digest> {
     let mut hasher = Sha256::new();
     read_in_order(
         snapshot.source().as_ref(),

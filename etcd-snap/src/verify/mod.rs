@@ -41,7 +41,7 @@ pub(crate) use findings::{Findings, examine_metas, proven};
 pub(crate) use fingerprint::Fingerprints;
 #[cfg(any(fuzzing, test))]
 pub(crate) use look::all_ways;
-pub(crate) use look::{Looked, Wants, look};
+pub(crate) use look::{Looked, Wants, hash, look};
 #[cfg(feature = "stream")]
 pub(crate) use passing::PassingCheck;
 pub use stream::{StreamReport, verify_stream};

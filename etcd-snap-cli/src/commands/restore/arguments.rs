@@ -8,6 +8,35 @@ use etcd_snap::StorageVersion;
 use crate::connection::Connection;
 use crate::values;
 
+/// What says nothing where nothing is restored.
+const OF_A_RESTORE: [&str; 25] = [
+    "file",
+    "name",
+    "data_dir",
+    "initial_advertise_peer_urls",
+    "replace",
+    "owner",
+    "dry_run",
+    "all_members",
+    "members",
+    "output_dir",
+    "initial_cluster",
+    "initial_cluster_token",
+    "from_member",
+    "plan",
+    "drop_alarms",
+    "drop_leases",
+    "squeeze",
+    "target_version",
+    "quota_bytes",
+    "skip_hash_check",
+    "force_damaged",
+    "bump_revision",
+    "mark_compacted",
+    "kubernetes",
+    "endpoints",
+];
+
 /// Make data directories of members from a snapshot
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -69,13 +98,8 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "DIR",
-        conflicts_with_all = [
-            "file", "name", "data_dir", "initial_advertise_peer_urls", "all_members", "members", "output_dir",
-            "compare", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
-            "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
-            "drop_alarms", "drop_leases", "squeeze", "target_version", "quota_bytes",
-            "force_damaged",
-        ],
+        conflicts_with = "compare",
+        conflicts_with_all = OF_A_RESTORE,
         help_heading = "Target"
     )]
     pub(super) undo: Option<PathBuf>,
@@ -108,13 +132,8 @@ pub(crate) struct Arguments {
         long,
         value_name = "DIR",
         num_args = 1..,
-        conflicts_with_all = [
-            "file", "name", "data_dir", "wal_dir", "initial_advertise_peer_urls", "all_members", "members",
-            "output_dir", "initial_cluster", "initial_cluster_token", "from_member", "plan", "skip_hash_check",
-            "bump_revision", "mark_compacted", "kubernetes", "endpoints", "replace", "owner", "dry_run",
-            "drop_alarms", "drop_leases", "squeeze", "target_version", "quota_bytes",
-            "force_damaged",
-        ],
+        conflicts_with = "wal_dir",
+        conflicts_with_all = OF_A_RESTORE,
         help_heading = "Several members"
     )]
     pub(super) compare: Vec<PathBuf>,

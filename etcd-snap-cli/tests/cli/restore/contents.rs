@@ -119,6 +119,9 @@ fn damage_is_restored_by_one_word_and_told() {
     let said = restore("").code(7);
     assert!(said.stderr.contains("--force-damaged"), "{said:?}");
     assert!(!room.path().join("harmed").exists());
+    restore("--force-damaged --squeeze")
+        .code(2)
+        .complains("cannot be written anew");
     let said = restore("--force-damaged --bump-revision auto").code(0);
     assert!(said.stdout.contains("damaged"), "{said:?}");
     assert!(room.path().join("harmed/member/snap/db").exists());
