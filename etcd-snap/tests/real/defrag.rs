@@ -1,22 +1,16 @@
 //! What a defragmentation makes of members' databases, held against what etcd's own makes, bbolt's check and real servers.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use etcd_snap::{
-    DefragOptions, DefragReport, ErrorKind, Event, Observer, Phase, Snapshot, defrag, status,
-};
+use etcd_snap::{DefragOptions, DefragReport, ErrorKind, Snapshot, defrag, status};
 use etcd_snap_testdata::cluster::{Cluster as RealCluster, Security, Workload};
 use etcd_snap_testdata::etcd::{Binaries, Version};
 use etcd_snap_testdata::sample;
 
 use crate::edits::Case;
+use crate::meanwhile::{Gate, start, wait_until_open};
 
 fn defragmented(data_dir: &Path) -> Result<DefragReport> {
     Ok(defrag(data_dir, &DefragOptions::default())?)
@@ -121,22 +115,6 @@ fn real_members_start_from_what_is_left_of_their_databases() -> Result<()> {
     Ok(())
 }
 
-/// Stops before the last step until it may go on.
-struct Gate {
-    arrived: Mutex<Sender<()>>,
-    go_on: Mutex<Receiver<()>>,
-}
-
-impl Observer for Gate {
-    fn event(&self, event: &Event) -> ControlFlow<()> {
-        if *event == Event::Started(Phase::Publish) {
-            self.arrived.lock().unwrap().send(()).unwrap();
-            self.go_on.lock().unwrap().recv().unwrap();
-        }
-        ControlFlow::Continue(())
-    }
-}
-
 /// Its lock is one of the old file, which has no name by then: whatever it would write is lost when it ends.
 #[test]
 #[cfg(target_os = "linux")]
@@ -151,27 +129,12 @@ fn a_server_that_was_started_meanwhile_ends_and_finds_the_new_file_next_time() -
     let member = &cluster.members()[0];
     let data_dir = member.data_dir().to_owned();
 
-    let (arrived, arrives) = channel();
-    let (go_on, goes_on) = channel();
-    let gate = Gate {
-        arrived: Mutex::new(arrived),
-        go_on: Mutex::new(goes_on),
-    };
+    let (gate, arrives, go_on) = Gate::new();
     let options = DefragOptions::default().with_observer(std::sync::Arc::new(gate));
     let output = std::thread::scope(|scope| -> Result<_> {
         let defrag = scope.spawn(|| defrag(&data_dir, &options));
         arrives.recv()?;
-        let etcd = etcd_snap_testdata::stoppable(&cluster.binaries().etcd)
-            .args(["--name", member.name(), "--logger", "zap", "--data-dir"])
-            .arg(&data_dir)
-            .args(["--listen-client-urls", member.client_url()])
-            .args(["--advertise-client-urls", member.client_url()])
-            .args(["--listen-peer-urls", member.peer_url()])
-            .args(["--initial-advertise-peer-urls", member.peer_url()])
-            .args(["--initial-cluster", &cluster.initial_cluster()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let etcd = start(&cluster)?;
         let waits = wait_until_open(etcd.id(), &member.database());
         go_on.send(())?;
         let report = defrag.join().expect("it does not panic")?;
@@ -187,20 +150,4 @@ fn a_server_that_was_started_meanwhile_ends_and_finds_the_new_file_next_time() -
     cluster.wait_until_healthy()?;
     ensure!(cluster.keys_at(0)? == (revision, keys));
     Ok(())
-}
-
-#[cfg(target_os = "linux")]
-fn wait_until_open(process: u32, file: &Path) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let file = file.canonicalize()?;
-    while Instant::now() < deadline {
-        // The process may be a wrapper that has not become the server yet.
-        for entry in fs::read_dir(format!("/proc/{process}/fd"))?.flatten() {
-            if fs::read_link(entry.path()).is_ok_and(|to| to == file) {
-                return Ok(());
-            }
-        }
-        std::thread::yield_now();
-    }
-    anyhow::bail!("the server did not open its database")
 }

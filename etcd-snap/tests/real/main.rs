@@ -18,6 +18,7 @@ mod hash_kv;
 mod identity;
 mod interop;
 mod live;
+mod meanwhile;
 mod migrate;
 mod pages;
 mod report;
