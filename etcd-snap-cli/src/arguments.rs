@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::commands::{completion, defrag, hashkv, man, restore, save, squeeze, status, verify};
+use crate::commands::{
+    completion, defrag, discover, doctor, drill, hashkv, man, recover, restore, save, squeeze,
+    status, verify,
+};
 use crate::exit;
 use crate::journal::LogFormat;
 use crate::render::WriteOut;
@@ -42,6 +45,10 @@ pub(crate) enum Task {
     Restore(Box<restore::Arguments>),
     Defrag(defrag::Arguments),
     Squeeze(squeeze::Arguments),
+    Discover(discover::Arguments),
+    Drill(Box<drill::Arguments>),
+    Recover(Box<recover::Arguments>),
+    Doctor(Box<doctor::Arguments>),
     Completion(completion::Arguments),
     Man(man::Arguments),
 }

@@ -26,6 +26,20 @@ pub(crate) const NOT_A_SNAPSHOT: u8 = 9;
 pub(crate) const OCCUPIED: u8 = 10;
 /// The living members do not bear the snapshot out.
 pub(crate) const UNPROVEN: u8 = 11;
+/// A drill found something that does not hold.
+pub(crate) const NOT_PROVEN_BY_DRILL: u8 = 12;
+/// All that a drill could look at holds, and no server was booted.
+pub(crate) const NOT_BOOTED: u8 = 13;
+/// What was restored waits for more members.
+pub(crate) const WAITING: u8 = 14;
+/// A recovery was refused for what was found beforehand; nothing has changed.
+pub(crate) const REFUSED: u8 = 15;
+/// A recovery has stopped half way: it is resumed or rolled back next.
+pub(crate) const HALF_WAY: u8 = 16;
+/// The worst that the doctor found is a warning.
+pub(crate) const WARNINGS: u8 = 17;
+/// The worst that the doctor found is an error.
+pub(crate) const ERRORS: u8 = 18;
 
 /// What `--help` says of the codes.
 pub(crate) const HELP: &str = "\
@@ -42,6 +56,12 @@ Exit codes:
     9  not a snapshot, or not supported
    10  the target is already there, or in use
    11  members differ, or none can tell
+   12  drill: something does not hold
+   13  drill: all holds, but no etcd was booted
+   14  recover: waits for more members
+   15  recover: refused, nothing has changed
+   16  recover: half done; --resume or --rollback
+   17  doctor: warnings; 18 errors
   130  stopped by SIGINT; 143 SIGTERM, 129 SIGHUP";
 
 /// The code for a failure of the library.
@@ -62,6 +82,24 @@ pub(crate) fn code(kind: ErrorKind) -> u8 {
     }
 }
 
+/// The code for a failure of the node's half.
+pub(crate) fn code_of_node(error: &etcd_snap_node::Error) -> u8 {
+    use etcd_snap_node::ErrorKind;
+    if let Some(error) = error.library() {
+        return code(error.kind());
+    }
+    match error.kind() {
+        ErrorKind::InvalidInput | ErrorKind::Misconfigured => USAGE,
+        ErrorKind::NotFound | ErrorKind::AccessDenied | ErrorKind::NoSpace | ErrorKind::Io => FILES,
+        ErrorKind::Busy => OCCUPIED,
+        ErrorKind::Refused => REFUSED,
+        ErrorKind::Unsupported => NOT_A_SNAPSHOT,
+        ErrorKind::Unproven => UNPROVEN,
+        ErrorKind::Waiting => WAITING,
+        _ => OTHER,
+    }
+}
+
 /// The word that stands for a code where a number says little.
 pub(crate) fn name(code: u8) -> &'static str {
     match code {
@@ -76,6 +114,13 @@ pub(crate) fn name(code: u8) -> &'static str {
         NOT_A_SNAPSHOT => "not-a-snapshot",
         OCCUPIED => "occupied",
         UNPROVEN => "unproven",
+        NOT_PROVEN_BY_DRILL => "not-proven-by-drill",
+        NOT_BOOTED => "not-booted",
+        WAITING => "waiting",
+        REFUSED => "refused",
+        HALF_WAY => "half-way",
+        WARNINGS => "warnings",
+        ERRORS => "errors",
         129.. => "stopped",
         _ => "other",
     }

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
         error: etcd_snap::Error,
         hint: Option<String>,
     },
+    /// The node's half says why.
+    Node(etcd_snap_node::Error),
     /// The arguments contradict each other, in a way that only shows when they are used.
     Usage(String),
     /// Something around the work failed: standard output, signals, the runtime.
@@ -49,6 +51,12 @@ impl From<etcd_snap::Error> for Failure {
     }
 }
 
+impl From<etcd_snap_node::Error> for Failure {
+    fn from(error: etcd_snap_node::Error) -> Self {
+        Self::Node(error)
+    }
+}
+
 impl Failure {
     /// Adds what to do about it, in the words of the command line. A hint that is already there stays.
     #[must_use]
@@ -73,6 +81,7 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Library { error, .. } => exit::code(error.kind()),
+            Self::Node(error) => exit::code_of_node(error),
             Self::Usage(_) => exit::USAGE,
             Self::System { .. } | Self::File { .. } => exit::FILES,
             Self::Late { .. } => exit::TRANSFER,
@@ -85,6 +94,7 @@ impl Failure {
     pub(crate) fn sentence(&self) -> Option<(String, Option<String>)> {
         Some(match self {
             Self::Library { error, hint } => (chain(error), hint.clone()),
+            Self::Node(error) => (chain(error), error.remedy().map(str::to_owned)),
             Self::Usage(sentence) => (sentence.clone(), None),
             Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
             Self::File { doing, path, error } => {

@@ -2,8 +2,12 @@
 
 pub(crate) mod completion;
 pub(crate) mod defrag;
+pub(crate) mod discover;
+pub(crate) mod doctor;
+pub(crate) mod drill;
 pub(crate) mod hashkv;
 pub(crate) mod man;
+pub(crate) mod recover;
 pub(crate) mod restore;
 pub(crate) mod save;
 pub(crate) mod squeeze;
@@ -32,6 +36,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Task::Restore(arguments) => restore::run(arguments, output),
         Task::Defrag(arguments) => defrag::run(arguments, output),
         Task::Squeeze(arguments) => squeeze::run(arguments, output),
+        Task::Discover(arguments) => discover::run(arguments, output),
+        Task::Drill(arguments) => drill::run(arguments, output),
+        Task::Recover(arguments) => recover::run(arguments, output),
+        Task::Doctor(arguments) => doctor::run(arguments, output),
         Task::Completion(arguments) => completion::run(arguments),
         Task::Man(arguments) => man::run(arguments),
     }

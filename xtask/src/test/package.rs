@@ -22,7 +22,7 @@ fn main() -> etcd_snap::Result<()> {
 "#;
 
 /// The packages as they would be published, in the order of their dependencies.
-const PACKAGES: [&str; 2] = ["etcd-snap", "etcd-snap-cli"];
+const PACKAGES: [&str; 3] = ["etcd-snap", "etcd-snap-node", "etcd-snap-cli"];
 
 pub(super) fn check() -> Result<()> {
     packages_build()?;

@@ -1,0 +1,131 @@
+//! From a description to a connection, and to the identity of a restore.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use etcd_snap::{Cluster, MemberTarget, NewCluster, PeerUrls, Tls};
+
+use super::urls::{dialled, is_loopback};
+use super::{Etcd, Place};
+use crate::{Error, ErrorKind, Result, Root};
+
+impl Etcd {
+    /// Where a client on this machine reaches the member: loopback first, then what it listens at, then what it advertises.
+    #[must_use]
+    pub fn endpoints(&self) -> Vec<String> {
+        let listened = self.listen_client_urls.iter().map(|url| dialled(url));
+        let mut endpoints: Vec<String> = Vec::new();
+        for url in listened.chain(self.advertise_client_urls.iter().cloned()) {
+            if !endpoints.contains(&url) {
+                endpoints.push(url);
+            }
+        }
+        endpoints.sort_by_key(|url| !is_loopback(url));
+        endpoints
+    }
+
+    /// The connection of a client to this member, with the certificate that fits. Only the first endpoint is in it: the others lead to
+    /// the same member.
+    ///
+    /// # Errors
+    /// `Misconfigured` where there is no endpoint, or a certificate is asked for and none fits; those of the library for
+    /// certificates that cannot be read.
+    pub fn cluster(&self, root: &Root) -> Result<Cluster> {
+        let endpoint = self.endpoints().into_iter().next().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Misconfigured,
+                format!("{} listens nowhere for clients", self.title()),
+            )
+        })?;
+        let cluster = Cluster::new([endpoint.as_str()])?;
+        let secured = endpoint.starts_with("https://") || endpoint.starts_with("unixs://");
+        if !secured {
+            return Ok(cluster);
+        }
+        let Some(identity) = &self.client_identity else {
+            let reason = self
+                .findings
+                .iter()
+                .find(|finding| {
+                    finding.code.starts_with("certificate") || finding.code.starts_with("client-")
+                })
+                .map(|finding| format!(": {}", finding.message))
+                .unwrap_or_default();
+            return Err(Error::new(
+                ErrorKind::Misconfigured,
+                format!(
+                    "no certificate was found that fits a client of {}{reason}",
+                    self.title()
+                ),
+            )
+            .with_remedy("name them with --cacert, --cert and --key"));
+        };
+        let mut tls = Tls::builder().ca_file(root.open_as(&identity.authority));
+        if let (Some(certificate), Some(key)) = (&identity.certificate, &identity.key) {
+            tls = tls.identity_files(root.open_as(certificate), root.open_as(key));
+        }
+        Ok(cluster.with_tls(tls.build()?))
+    }
+
+    /// Where its data is on the machine.
+    ///
+    /// # Errors
+    /// `Misconfigured` where it is in a container's own layer.
+    pub fn host_data_dir(&self) -> Result<PathBuf> {
+        on_machine(&self.data_dir, self)
+    }
+
+    /// Where a restore has to put the member, in paths that can be opened.
+    ///
+    /// # Errors
+    /// `Misconfigured` where data or WAL are in a container's own layer, or the peer URLs are none.
+    pub fn target(&self, root: &Root) -> Result<MemberTarget> {
+        let data_dir = on_machine(&self.data_dir, self)?;
+        let target = MemberTarget::new(&self.name, root.open_as(&data_dir));
+        Ok(match &self.wal_dir {
+            Some(wal_dir) => target.with_wal_dir(root.open_as(&on_machine(wal_dir, self)?)),
+            None => target,
+        })
+    }
+
+    /// The cluster that `--initial-cluster` names, with this token.
+    ///
+    /// # Errors
+    /// Those of the library, where it is no cluster.
+    pub fn new_cluster(&self, token: &str) -> Result<NewCluster> {
+        let pieces: Vec<_> = self
+            .initial_cluster
+            .iter()
+            .map(|entry| format!("{}={}", entry.name, entry.peer_url))
+            .collect();
+        Ok(NewCluster::parse(&pieces.join(","), token)?)
+    }
+
+    /// The peer URLs that it advertises.
+    ///
+    /// # Errors
+    /// Those of the library.
+    pub fn peer_urls(&self) -> Result<PeerUrls> {
+        let urls: BTreeSet<_> = self
+            .initial_advertise_peer_urls
+            .iter()
+            .map(String::as_str)
+            .collect();
+        let urls: Vec<_> = urls.into_iter().collect();
+        Ok(PeerUrls::parse(&urls.join(","))?)
+    }
+}
+
+fn on_machine(place: &Place, etcd: &Etcd) -> Result<PathBuf> {
+    place.host.clone().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Misconfigured,
+            format!(
+                "{} of {} is in no volume: it is in the container's own layer, which is lost with the container",
+                place.path.display(),
+                etcd.title()
+            ),
+        )
+        .with_path(&place.path)
+    })
+}

@@ -1,0 +1,39 @@
+//! From where etcd listens to where it is dialled.
+
+/// A URL that a client of the same machine can dial: an address that is only for binding becomes loopback.
+#[must_use]
+pub(crate) fn dialled(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.to_owned();
+    };
+    match rest.rsplit_once(':') {
+        Some(("0.0.0.0" | "", port)) => format!("{scheme}://127.0.0.1:{port}"),
+        Some(("[::]" | "[0:0:0:0:0:0:0:0]", port)) => format!("{scheme}://[::1]:{port}"),
+        _ => url.to_owned(),
+    }
+}
+
+/// Loopback first: it needs no network, and no name.
+pub(crate) fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.starts_with("127.") || host.starts_with("[::1]") || host.starts_with("localhost:")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_for_binding_is_not_dialled() {
+        for (listened, expected) in [
+            ("https://0.0.0.0:2379", "https://127.0.0.1:2379"),
+            ("http://:2379", "http://127.0.0.1:2379"),
+            ("https://[::]:2379", "https://[::1]:2379"),
+            ("https://10.0.0.1:2379", "https://10.0.0.1:2379"),
+            ("unix:///run/etcd.sock", "unix:///run/etcd.sock"),
+        ] {
+            assert_eq!(dialled(listened), expected);
+        }
+        assert!(is_loopback("https://127.0.0.1:2379") && !is_loopback("https://10.0.0.1:2379"));
+    }
+}

@@ -1,0 +1,23 @@
+//! How a program is started: its words and variables, before anybody asks what etcd makes of them.
+
+use std::path::PathBuf;
+
+/// The words and variables that a program gets, with everything expanded that its starter expands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Invocation {
+    /// The program and its words.
+    pub(crate) words: Vec<String>,
+    /// The variables, each once: the one that counts.
+    pub(crate) variables: Vec<Variable>,
+    /// Where it is started, if known: relative paths begin there.
+    pub(crate) working_directory: Option<PathBuf>,
+}
+
+/// A variable, and where it is set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    /// The file that sets it, where one does.
+    pub(crate) file: Option<PathBuf>,
+}

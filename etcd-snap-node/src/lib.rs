@@ -1,0 +1,46 @@
+//! How etcd runs on this machine, and what is to be done about it: the node's half of etcd-snap.
+//!
+//! Verbs, each with its options and its report:
+//!
+//! * [`discover`] finds every etcd of a machine and describes it: data, URLs, certificates, what is odd.
+//! * [`drill`] proves that a snapshot restores: with a real etcd, and with numbers.
+//! * [`plan_recovery`] says what bringing this node back would take, step by step; [`apply_recovery`] does it, with a journal that
+//!   [`resume_recovery`] and [`roll_back_recovery`] follow after a crash at any point.
+//! * [`doctor`] looks for everything that would make tonight's backup or tomorrow's restore fail.
+//!
+//! What is restored, and how it is proven, is the business of [`etcd_snap`]; here is only what a machine adds to it.
+//! Nothing here prints or installs a global. All verbs block.
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
+)]
+
+mod description;
+mod discover;
+mod disk;
+mod doctor;
+mod drill;
+mod error;
+mod finding;
+mod invocation;
+mod observe;
+mod recover;
+mod root;
+
+pub use description::{
+    CertificateFile, CertificateRole, ClientIdentity, ClusterEntry, Data, Etcd, Layout, Mount,
+    Node, Origin, Place, RunBy, RunningProcess, Setting, TlsSettings, Usability, Version,
+};
+pub use discover::{DiscoverOptions, discover};
+pub use doctor::{DoctorOptions, DoctorReport, doctor};
+pub use drill::{DrillOptions, DrillReport, drill};
+pub use error::{Error, ErrorKind, Result};
+pub use finding::{Finding, Severity};
+pub use observe::{Event, Observer, Silent};
+pub use recover::{
+    Action, ApplyOptions, FileChange, MovedManifest, PlanOptions, Recovery, RecoveryReport,
+    RecoveryStep, RecoveryTarget, StopBy, apply_recovery, plan_recovery, resume_recovery,
+    roll_back_recovery,
+};
+pub use root::Root;
