@@ -215,7 +215,7 @@ mod tests {
             folder.path().join("var/lib")
         );
         assert_eq!(
-            root.read_text(Path::new("/var/lib/../lib/etcd/conf"))
+            root.read_text(Path::new("/var/lib/../data/etcd/conf"))
                 .unwrap(),
             "x"
         );
