@@ -82,10 +82,11 @@ async fn ask(question: &Question, options: &DoctorOptions, chart: &mut Chart) {
         Ok(client) => client,
         Err(e) => return unreachable(&question.title, &e, chart),
     };
-    let members = match first.member_list(false).await {
+    let mut members = match first.member_list(false).await {
         Ok(answer) => answer.message.members,
         Err(e) => return unreachable(&question.title, &e, chart),
     };
+    members.sort_by(|one, other| one.name.cmp(&other.name));
     let mut asked = Vec::new();
     let mut clients = Vec::new();
     for member in members.clone() {
