@@ -55,7 +55,7 @@ fn questions(etcds: &[&Etcd], options: &DoctorOptions, chart: &mut Chart) -> Vec
         match etcd.cluster(&options.root) {
             Ok(cluster) => questions.push(Question {
                 title: etcd.title(),
-                cluster,
+                cluster: cluster.with_connect_timeout(options.timeout),
                 quota_bytes: etcd.quota_bytes,
             }),
             Err(e) => chart.add(
@@ -90,7 +90,7 @@ async fn ask(question: &Question, options: &DoctorOptions, chart: &mut Chart) {
     let mut asked = Vec::new();
     let mut clients = Vec::new();
     for member in members.clone() {
-        let (one, client) = ask_member(&cluster, member, &first).await;
+        let (one, client) = ask_member(cluster, member, &first).await;
         asked.push(one);
         clients.push(client);
     }

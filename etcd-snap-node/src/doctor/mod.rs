@@ -110,7 +110,8 @@ impl DoctorOptions {
         self
     }
 
-    /// The longest that one question to one member may take. 5 seconds unless set; a hash may take a minute.
+    /// The longest that one question to a member of this machine may take. 5 seconds unless set; a hash may take a minute. A cluster that was
+    /// [given](Self::with_cluster) has its own.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
