@@ -5,6 +5,7 @@ use std::time::Duration;
 use etcd_snap::api::Client;
 use etcd_snap::api::messages::Member;
 use etcd_snap::{Cluster, ClusterId, Revision};
+use tokio::task::JoinSet;
 
 use super::verdict::{Asked, of_alarms, of_hashes, of_status};
 use super::{Chart, DoctorOptions, Living};
@@ -74,11 +75,8 @@ fn questions(etcds: &[&Etcd], options: &DoctorOptions, chart: &mut Chart) -> Vec
 }
 
 async fn ask(question: &Question, options: &DoctorOptions, chart: &mut Chart) {
-    let cluster = question
-        .cluster
-        .clone()
-        .with_connect_timeout(options.timeout);
-    let first = match Client::connect_any(&cluster).await {
+    let cluster = &question.cluster;
+    let first = match Client::connect_any(cluster).await {
         Ok(client) => client,
         Err(e) => return unreachable(&question.title, &e, chart),
     };
@@ -87,13 +85,7 @@ async fn ask(question: &Question, options: &DoctorOptions, chart: &mut Chart) {
         Err(e) => return unreachable(&question.title, &e, chart),
     };
     members.sort_by(|one, other| one.name.cmp(&other.name));
-    let mut asked = Vec::new();
-    let mut clients = Vec::new();
-    for member in members.clone() {
-        let (one, client) = ask_member(cluster, member, &first).await;
-        asked.push(one);
-        clients.push(client);
-    }
+    let (asked, clients) = ask_all(cluster, members.clone(), &first).await;
     let answered = asked.iter().filter(|one| one.status.is_ok()).count();
     chart.saw(format!(
         "{}: {answered} of {} members answer",
@@ -126,30 +118,37 @@ async fn ask(question: &Question, options: &DoctorOptions, chart: &mut Chart) {
     }
 }
 
-/// By the way that is open already where it is this member's, else by those that the member names.
-async fn ask_member(cluster: &Cluster, member: Member, first: &Client) -> (Asked, Option<Client>) {
-    let mut reason = "it names no address for clients".to_owned();
-    let mut endpoint = String::new();
-    let own = first.status().await.ok().filter(|answer| {
-        answer
-            .message
-            .header
+/// All at once: who does not answer takes its time. In the order of the members.
+async fn ask_all(
+    cluster: &Cluster,
+    members: Vec<Member>,
+    first: &Client,
+) -> (Vec<Asked>, Vec<Option<Client>>) {
+    let own = first
+        .status()
+        .await
+        .ok()
+        .and_then(|answer| answer.message.header);
+    let mut tasks = JoinSet::new();
+    for (place, mut member) in members.into_iter().enumerate() {
+        // The way that is open already leads to it, whatever it says of itself.
+        if own
             .as_ref()
             .is_some_and(|header| header.member_id == member.id)
-    });
-    if let Some(answer) = own {
-        first.endpoint().clone_into(&mut endpoint);
-        let client = Client::connect(cluster, &endpoint).await.ok();
-        let status = Ok(answer.message);
-        return (
-            Asked {
-                member,
-                endpoint,
-                status,
-            },
-            client,
-        );
+        {
+            member.client_urls.insert(0, first.endpoint().to_owned());
+        }
+        let cluster = cluster.clone();
+        tasks.spawn(async move { (place, ask_member(&cluster, member).await) });
     }
+    let mut answers = tasks.join_all().await;
+    answers.sort_by_key(|(place, _)| *place);
+    answers.into_iter().map(|(_, answer)| answer).unzip()
+}
+
+async fn ask_member(cluster: &Cluster, member: Member) -> (Asked, Option<Client>) {
+    let mut reason = "it names no address for clients".to_owned();
+    let mut endpoint = String::new();
     for url in &member.client_urls {
         url.clone_into(&mut endpoint);
         let said = match Client::connect(cluster, url).await {
