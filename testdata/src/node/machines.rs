@@ -73,8 +73,9 @@ impl Builder {
         machines.folder = Some(folder);
         machines.wait_until_healthy()?;
         for machine in &machines.machines {
-            if let Service::Kubelet(kubelet) = &machine.service {
-                kubelet.forget_more_arguments();
+            match &machine.service {
+                Service::Kubelet(kubelet) => kubelet.forget_more_arguments(),
+                Service::Systemd(systemd) => systemd.wait_until_active(UNIT)?,
             }
         }
         Ok(machines)

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rustix::process::Signal;
 
-use self::service::{Answer, Call, Place, Question, Service};
+use self::service::{Answer, Call, Place, Question, Run, Service};
 use super::unit::Unit;
 use crate::process::Process;
 
@@ -117,6 +117,17 @@ impl Systemd {
     pub fn process_id(&self, unit: &str) -> Option<u32> {
         let state = self.shared.state();
         state.services.get(unit)?.run.process().map(Process::id)
+    }
+
+    /// Waits until a unit has started: until it says so itself, where it does, which may be later than its first answer.
+    pub fn wait_until_active(&self, unit: &str) -> Result<()> {
+        super::wait_for("the unit does not become active", || {
+            let state = self.shared.state();
+            Ok(state
+                .services
+                .get(unit)
+                .is_some_and(|it| matches!(it.run, Run::Active(_))))
+        })
     }
 
     /// How long a start or a stop may take, instead of 90 s.
