@@ -109,6 +109,7 @@ pub use bbolt::PageId;
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
 #[cfg(feature = "discovery")]
 pub use client::{Discovered, Discovery};
+pub use data_dir::require_stopped;
 pub use defrag::{DefragOptions, DefragReport, defrag};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
@@ -124,8 +125,8 @@ pub use restore::{
     Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, Dropped, FoundAlarm,
     FoundAuth, FoundLeases, FoundMember, Inventory, MemberTarget, Owner, PlanFile, PlannedMember,
     Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen, SeenIn,
-    SnapshotMember, UndoOptions, UndoReport, compare_restored, decide_bump, restore,
-    snapshot_members, undo_restore,
+    SnapshotMember, SwapOptions, SwapReport, UndoOptions, UndoReport, compare_restored,
+    decide_bump, restore, snapshot_members, swap_member, undo_restore,
 };
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};

@@ -189,8 +189,28 @@ impl Steps {
         Ok(())
     }
 
+    /// A member with a WAL elsewhere comes to a place that nothing has: the database is covered where it is, `from` becomes
+    /// `to`, and the database in it gets its name back. The barrier is in `snap`, which is `new_snap` then.
+    pub(super) fn move_in(&mut self, snap: &Path, new_snap: &Path, from: &Path, to: &Path) {
+        self.first.push(Step::Cover {
+            database: place(snap.join("db")),
+            barrier: place(snap.join(BARRIER)),
+            kept: Some(place(snap.join(WAITING))),
+        });
+        self.first.push(rename(from, to));
+        self.uncover.push(Step::Uncover {
+            from: place(new_snap.join(WAITING)),
+            to: place(new_snap.join("db")),
+            barrier: place(new_snap.join(BARRIER)),
+        });
+    }
+
     pub(super) fn rename(&mut self, from: &Path, to: &Path) {
         self.then.push(rename(from, to));
+    }
+
+    pub(super) fn make(&mut self, path: &Path) {
+        self.then.push(Step::MakeDir { path: place(path) });
     }
 
     /// The step that decides brings back the database of the only member; where there are more of them, it makes an empty directory
