@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use crate::invocation::Invocation;
 use crate::{Finding, Mount, Root};
-use unit_files::{Catalog, Fragment};
+use unit_files::Catalog;
 
 /// A service that runs etcd, or has its name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -193,22 +193,16 @@ impl<'a> Reader<'a> {
 
     fn read_environment(&mut self) {
         for line in std::mem::take(&mut self.settings.environment) {
-            let Ok(assignments) = words::all(&line, Escapes::C) else {
-                self.ignored_line("Environment", &line);
-                continue;
-            };
-            for assignment in assignments {
-                let assignment = self.expand("Environment", &assignment);
-                match assignment.split_once('=') {
-                    Some((name, value)) if environment_file::is_name(name) => {
-                        let variable = Variable {
-                            name: name.to_owned(),
-                            value: value.to_owned(),
-                            file: None,
-                        };
-                        containers::set(&mut self.variables, variable);
+            let mut rest = line.as_str();
+            loop {
+                match words::first(&mut rest, Escapes::StrictC) {
+                    Ok(Some(assignment)) => self.take_assignment(&assignment),
+                    Ok(None) => break,
+                    // What stands before it counts.
+                    Err(Unbalanced) => {
+                        self.ignored_line("Environment", rest);
+                        break;
                     }
-                    _ => self.ignored_line("Environment", &assignment),
                 }
             }
         }
@@ -217,12 +211,28 @@ impl<'a> Reader<'a> {
             let value = self.expand("EnvironmentFile", &value);
             self.take_environment_file(&value);
         }
-        for name in std::mem::take(&mut self.settings.unset_environment) {
+        let unset = std::mem::take(&mut self.settings.unset_environment).join(" ");
+        for name in words::all(&unset, Escapes::C).unwrap_or_default() {
             self.variables
                 .retain(|variable| match name.split_once('=') {
                     Some((name, value)) => variable.name != name || variable.value != value,
                     None => variable.name != name,
                 });
+        }
+    }
+
+    fn take_assignment(&mut self, assignment: &str) {
+        let assignment = self.expand("Environment", assignment);
+        match assignment.split_once('=') {
+            Some((name, value)) if environment_file::is_name(name) => {
+                let variable = Variable {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    file: None,
+                };
+                containers::set(&mut self.variables, variable);
+            }
+            _ => self.ignored_line("Environment", &assignment),
         }
     }
 
@@ -382,17 +392,26 @@ impl<'a> Reader<'a> {
 
     /// The commands of a line, each with whether variables are put into it. Several are separated by semicolons.
     fn split(&mut self, line: &str) -> Vec<(Vec<String>, bool)> {
-        match self.try_split(line) {
-            Ok(commands) => commands,
-            Err(Unbalanced) => {
-                self.ignored_line("ExecStart", line);
-                Vec::new()
-            }
+        let mut commands = Vec::new();
+        if let Err(Unbalanced) = self.try_split(line, &mut commands) {
+            let unit = &self.service.unit;
+            self.find(
+                Finding::error(
+                    "unit-line-ignored",
+                    format!("systemd does not understand ExecStart={line} of {unit}, because of a quote that is not ended or a backslash at its end, and does not start the service with it"),
+                )
+                .with_remedy("correct the quotes"),
+            );
         }
+        commands
     }
 
-    fn try_split(&mut self, line: &str) -> Result<Vec<(Vec<String>, bool)>, Unbalanced> {
-        let mut commands = Vec::new();
+    /// What stands before a mistake counts.
+    fn try_split(
+        &mut self,
+        line: &str,
+        commands: &mut Vec<(Vec<String>, bool)>,
+    ) -> Result<(), Unbalanced> {
         let mut rest = line;
         while let Some(program) = words::first(&mut rest, Escapes::C)? {
             let prefixes = program
@@ -400,7 +419,10 @@ impl<'a> Reader<'a> {
                 .unwrap_or(program.len());
             let (prefixes, program) = program.split_at(prefixes);
             let mut command = vec![self.expand("ExecStart", program)];
-            let mut first = true;
+            // What follows `@` is what the program is called, not one of its words.
+            if prefixes.contains('@') && words::first(&mut rest, Escapes::C)?.is_none() {
+                break;
+            }
             loop {
                 if let Some(after) = separator(rest, ";") {
                     rest = after;
@@ -414,15 +436,11 @@ impl<'a> Reader<'a> {
                 let Some(word) = words::first(&mut rest, Escapes::C)? else {
                     break;
                 };
-                // The first word after `@` is what the program is called, not one of its words.
-                let is_name = std::mem::take(&mut first) && prefixes.contains('@');
-                if !is_name {
-                    command.push(self.expand("ExecStart", &word));
-                }
+                command.push(self.expand("ExecStart", &word));
             }
             commands.push((command, !prefixes.contains(':')));
         }
-        Ok(commands)
+        Ok(())
     }
 
     /// The command as systemd starts it.

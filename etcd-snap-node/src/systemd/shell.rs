@@ -71,8 +71,6 @@ struct Shell<'a> {
 struct Line {
     words: Vec<String>,
     word: Option<String>,
-    /// How many words at the start are assignments: quotes do not make one.
-    unquoted: bool,
 }
 
 impl Line {
@@ -87,10 +85,7 @@ impl Line {
 
 impl Shell<'_> {
     fn run(&mut self, text: &str) {
-        let mut line = Line {
-            unquoted: true,
-            ..Line::default()
-        };
+        let mut line = Line::default();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
             let after = rest.get(c.len_utf8()..).unwrap_or_default();

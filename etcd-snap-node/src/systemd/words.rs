@@ -1,6 +1,6 @@
 //! Words of a unit file: split at blanks, with quotes and C escapes, as systemd does it. No shell is involved.
 
-/// A quotation that nobody ends: systemd ignores the whole line then.
+/// A quotation that nobody ends, or an escape that is none where that matters: systemd ignores the rest of the line then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unbalanced;
 
@@ -9,6 +9,8 @@ pub(super) struct Unbalanced;
 pub(super) enum Escapes {
     /// C escapes; one that is not known stays as it is written.
     C,
+    /// C escapes, and no others.
+    StrictC,
     /// It is taken away, and what follows is taken as it is.
     Plain,
 }
@@ -25,7 +27,10 @@ pub(super) fn first(text: &mut &str, escapes: Escapes) -> Result<Option<String>,
     while let Some(c) = rest.next() {
         match (c, quote) {
             ('\\', _) => match escapes {
-                Escapes::C => unescape(&mut rest, &mut word).map_err(|()| Unbalanced)?,
+                // Outside of quotes one at the end stays.
+                Escapes::C if rest.as_str().is_empty() && quote.is_none() => word.push(b'\\'),
+                Escapes::C => unescape(&mut rest, &mut word, false)?,
+                Escapes::StrictC => unescape(&mut rest, &mut word, true)?,
                 Escapes::Plain => match rest.next() {
                     Some(next) => push(&mut word, next),
                     None => word.push(b'\\'),
@@ -38,7 +43,7 @@ pub(super) fn first(text: &mut &str, escapes: Escapes) -> Result<Option<String>,
         }
     }
     // The value of a variable is split with leniency.
-    if quote.is_some() && escapes == Escapes::C {
+    if quote.is_some() && escapes != Escapes::Plain {
         return Err(Unbalanced);
     }
     *text = rest.as_str().trim_start_matches(is_blank);
@@ -63,9 +68,13 @@ fn push(word: &mut Vec<u8>, c: char) {
 }
 
 /// What follows a backslash. An end of the text is a mistake.
-fn unescape(rest: &mut std::str::Chars<'_>, word: &mut Vec<u8>) -> Result<(), ()> {
+fn unescape(
+    rest: &mut std::str::Chars<'_>,
+    word: &mut Vec<u8>,
+    strict: bool,
+) -> Result<(), Unbalanced> {
     let all = rest.as_str();
-    let c = rest.next().ok_or(())?;
+    let c = rest.next().ok_or(Unbalanced)?;
     let simple = match c {
         'a' => Some(7),
         'b' => Some(8),
@@ -111,6 +120,9 @@ fn unescape(rest: &mut std::str::Chars<'_>, word: &mut Vec<u8>) -> Result<(), ()
         }
         None => {}
     }
+    if strict {
+        return Err(Unbalanced);
+    }
     word.push(b'\\');
     push(word, c);
     Ok(())
@@ -152,6 +164,7 @@ mod tests {
                 vec![r"\d", r"\xzz", r"\x0", r"\u12", r"\000", r"\9"],
             ),
             (r"\xc3\xa4", vec!["ä"]),
+            ("a =\\", vec!["a", "=\\"]),
         ] {
             let expected: Vec<_> = expected.into_iter().map(str::to_owned).collect();
             assert_eq!(all(text, Escapes::C), Ok(expected), "{text}");
@@ -160,8 +173,12 @@ mod tests {
 
     #[test]
     fn what_nobody_ends_is_no_word() {
-        for text in ["'a", "a \"b", r#""a\""#, "a\\"] {
+        for text in ["'a", "a \"b", r#""a\""#, "\"a\\"] {
             assert_eq!(all(text, Escapes::C), Err(Unbalanced), "{text}");
+        }
+        for text in [r"a\d", r"\x4", r"\000"] {
+            assert!(all(text, Escapes::C).is_ok(), "{text}");
+            assert_eq!(all(text, Escapes::StrictC), Err(Unbalanced), "{text}");
         }
     }
 
