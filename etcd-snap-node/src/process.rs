@@ -210,3 +210,164 @@ fn effective(configuration: &Configuration, name: &str) -> Option<String> {
         _ => configuration.value(name).map(str::to_owned),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config;
+
+    struct Proc(tempfile::TempDir);
+
+    impl Proc {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn add(&self, pid: u32, words: &[&str], executable: &str, cgroup: &str) {
+            let directory = self.0.path().join("proc").join(pid.to_string());
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("cmdline"), words.join("\0") + "\0").unwrap();
+            fs::write(
+                directory.join("environ"),
+                "ETCD_NAME=first\0ETCD_NAME=second\0PATH=/bin\0",
+            )
+            .unwrap();
+            fs::write(directory.join("cgroup"), cgroup).unwrap();
+            fs::write(
+                directory.join("status"),
+                "Name:\tetcd\nUid:\t0\t991\t0\t0\n",
+            )
+            .unwrap();
+            symlink(executable, directory.join("exe")).unwrap();
+            symlink("/var/lib/etcd", directory.join("cwd")).unwrap();
+        }
+
+        fn etcds(&self) -> Vec<Process> {
+            etcds(&Root::new(self.0.path()))
+        }
+    }
+
+    #[test]
+    fn only_etcds_are_found_and_all_that_is_known_of_them() {
+        let proc = Proc::new();
+        proc.add(
+            20,
+            &["/usr/bin/etcd", "--name=m1", ""],
+            "/usr/bin/etcd (deleted)",
+            "0::/system.slice/etcd.service\n",
+        );
+        proc.add(
+            7,
+            &["etcd", "--data-dir=/d"],
+            "/usr/local/bin/etcd",
+            "0::/kubepods.slice/kubepods-burstable.slice/cri-containerd-0a.scope\n",
+        );
+        proc.add(8, &["etcd-manager"], "/etcd-manager", "0::/\n");
+        proc.add(9, &["etcd", "x"], "/usr/bin/cat", "0::/\n");
+        proc.add(10, &["/bin/bash", "etcd"], "/bin/bash", "0::/\n");
+        fs::create_dir(proc.0.path().join("proc/self")).unwrap();
+        fs::create_dir(proc.0.path().join("proc/11")).unwrap();
+
+        let etcds = proc.etcds();
+        let [pod, unit] = etcds.as_slice() else {
+            panic!("{etcds:?}")
+        };
+        assert_eq!(
+            (pod.pid, pod.in_container, pod.unit.as_deref()),
+            (7, true, None)
+        );
+        assert_eq!((unit.pid, unit.uid, unit.in_container), (20, 991, false));
+        assert_eq!(unit.unit.as_deref(), Some("etcd.service"));
+        assert_eq!(unit.executable.as_deref(), Some(Path::new("/usr/bin/etcd")));
+        assert_eq!(unit.invocation.words, ["/usr/bin/etcd", "--name=m1", ""]);
+        assert_eq!(
+            unit.invocation.working_directory.as_deref(),
+            Some(Path::new("/var/lib/etcd"))
+        );
+        let variables = &unit.invocation.variables;
+        assert_eq!((variables.len(), variables[0].value.as_str()), (2, "first"));
+        assert!(unit.variables_read);
+    }
+
+    #[test]
+    fn another_root_is_a_container_whatever_its_control_group() {
+        let proc = Proc::new();
+        for (pid, root) in [
+            (1, proc.0.path().to_owned()),
+            (2, proc.0.path().join("proc")),
+        ] {
+            proc.add(pid, &["etcd"], "/usr/bin/etcd", "0::/\n");
+            symlink(root, proc.0.path().join(format!("proc/{pid}/root"))).unwrap();
+        }
+        let found: Vec<_> = proc.etcds().iter().map(|it| it.in_container).collect();
+        assert_eq!(found, [false, true]);
+    }
+
+    #[test]
+    fn a_tree_without_processes_has_none() {
+        assert_eq!(Proc::new().etcds(), []);
+    }
+
+    #[test]
+    fn an_edit_without_a_restart_shows() {
+        let configured = |words: &[&str]| {
+            let invocation = Invocation {
+                words: words.iter().map(|&word| word.to_owned()).collect(),
+                variables: Vec::new(),
+                working_directory: Some(PathBuf::from("/")),
+            };
+            config::configure(&invocation, &|_| Ok("name: m1\n".to_owned()))
+        };
+        let running = configured(&[
+            "etcd",
+            "--name=m1",
+            "--listen-peer-urls=http://b:1,http://a:1",
+            "--client-cert-auth",
+        ]);
+        for (words, expected) in [
+            (
+                vec![
+                    "/usr/bin/etcd",
+                    "--client-cert-auth=1",
+                    "--listen-peer-urls",
+                    "http://a:1, http://b:1",
+                    "--name=m1",
+                    "--data-dir=/m1.etcd",
+                ],
+                vec![],
+            ),
+            (
+                vec![
+                    "etcd",
+                    "--name=m1",
+                    "--listen-peer-urls=http://b:1,http://a:1",
+                    "--client-cert-auth",
+                    "--data-dir=/new",
+                ],
+                vec!["data-dir is configured as /new, and the process runs with /m1.etcd"],
+            ),
+            (
+                vec![
+                    "etcd",
+                    "--name=m1",
+                    "--listen-peer-urls=http://b:1,http://a:1",
+                    "--metrics=basic",
+                ],
+                vec![
+                    "client-cert-auth is configured as false, and the process runs with true",
+                    "metrics is configured as basic, and the process runs with not set",
+                ],
+            ),
+        ] {
+            assert_eq!(
+                differs(&configured(&words), &running),
+                expected,
+                "{words:?}"
+            );
+        }
+        let from_file = configured(&["etcd", "--config-file=/c.yml"]);
+        assert!(differs(&from_file, &running)[0].contains("/c.yml"));
+    }
+}

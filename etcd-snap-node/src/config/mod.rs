@@ -5,6 +5,8 @@ mod doubts;
 mod effective;
 mod file;
 mod flags;
+#[cfg(test)]
+mod tests;
 mod urls;
 mod values;
 mod versions;

@@ -7,6 +7,8 @@ mod expansion;
 mod service;
 mod shell;
 mod syntax;
+#[cfg(test)]
+mod tests;
 mod unit_files;
 mod words;
 
