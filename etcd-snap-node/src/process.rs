@@ -176,12 +176,15 @@ pub(crate) fn differs(configured: &Configuration, running: &Configuration) -> Ve
     for name in names {
         let (now, then) = (effective(configured, name), effective(running, name));
         if now != then {
-            let shown = |value: Option<String>| value.unwrap_or_else(|| "not set".to_owned());
-            differences.push(format!(
-                "{name} is configured as {}, and the process runs with {}",
-                shown(now),
-                shown(then)
-            ));
+            let configured = match now {
+                Some(value) => format!("configured as {value}"),
+                None => "no longer configured".to_owned(),
+            };
+            let running = match then {
+                Some(value) => format!("runs with {value}"),
+                None => "was started without it".to_owned(),
+            };
+            differences.push(format!("{name} is {configured}, and the process {running}"));
         }
     }
     differences
@@ -357,7 +360,7 @@ mod tests {
                 ],
                 vec![
                     "client-cert-auth is configured as false, and the process runs with true",
-                    "metrics is configured as basic, and the process runs with not set",
+                    "metrics is configured as basic, and the process was started without it",
                 ],
             ),
         ] {

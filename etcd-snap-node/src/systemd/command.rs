@@ -153,7 +153,7 @@ fn of_script(
     );
     // The last one: what is before it prepares, like `docker rm`.
     let mut commands = script.commands.into_iter().rev();
-    let (mut understood, unset) = commands.find_map(|command| {
+    let (mut understood, used) = commands.find_map(|command| {
         let used = command.words.join(" ");
         let inner = Start {
             variables: with_origins(command.variables, &start.variables),
@@ -168,7 +168,7 @@ fn of_script(
         Some((follow(inner, root, depth)?, used))
     })?;
     // What the command does not hold does not matter to it.
-    let matters = |text: &String| unset.contains(text.as_str()) || is_structure(text);
+    let matters = |text: &String| used.contains(text.as_str()) || is_structure(text);
     understood
         .unknown
         .extend(script.unknown.into_iter().filter(matters));

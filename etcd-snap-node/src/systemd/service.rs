@@ -253,7 +253,7 @@ impl<'a> Reader<'a> {
             match self.root.read_text(&path) {
                 Ok(text) => self.take_environment(&path, &text),
                 Err(error) if error.kind() == crate::ErrorKind::NotFound => {
-                    self.absent(&path, optional)
+                    self.absent(&path, optional);
                 }
                 Err(error) => self.find(
                     Finding::error(

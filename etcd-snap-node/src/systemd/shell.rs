@@ -177,6 +177,9 @@ impl Shell<'_> {
                 self.unknown(text, end, line);
                 return end;
             }
+            // Without a colon an empty value is as good as any.
+            let is_set = self.variables.contains_key(name);
+            let default = default.filter(|_| !is_set || inner.contains(":-"));
             self.put(name, default, line, quoted);
             return after;
         }
@@ -202,7 +205,7 @@ impl Shell<'_> {
     fn put(&mut self, name: &str, default: Option<&str>, line: &mut Line, quoted: bool) {
         let value = self.variables.get(name).map(|(value, _)| value.as_str());
         let value = match (value, default) {
-            (Some(value), Some(default)) if value.is_empty() => default,
+            (Some(""), Some(default)) => default,
             (Some(value), _) => value,
             (None, Some(default)) => default,
             (None, None) => {
@@ -462,8 +465,8 @@ mod tests {
             ),
             ("etcd $EMPTY \"$EMPTY\" x", vec!["etcd", "", "x"]),
             (
-                "etcd ${NONE:-d} ${EMPTY:-e} ${NAME:-f}",
-                vec!["etcd", "d", "e", "m1"],
+                "etcd ${NONE:-d} ${EMPTY:-e} ${NAME:-f}x${EMPTY-g}${NONE-h}",
+                vec!["etcd", "d", "e", "m1xh"],
             ),
             ("etcd \"$@\"", vec!["etcd", "x y", "z"]),
             (
