@@ -5,6 +5,7 @@ mod containers;
 mod environment_file;
 mod expansion;
 mod service;
+mod settings;
 mod shell;
 mod syntax;
 #[cfg(test)]

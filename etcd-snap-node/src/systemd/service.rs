@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::command::{self, Start, Understood};
 use super::environment_file;
 use super::expansion::{Specifiers, expand_variables};
-use super::syntax::{self, Assignment};
+use super::settings::Settings;
+use super::syntax;
 use super::unit_files::{Fragment, UnitFiles};
 use super::words::{self, Escapes, Unbalanced};
 use super::{Service, WrapperKind, containers};
@@ -45,21 +46,6 @@ pub(super) fn read(root: &Root, files: UnitFiles) -> Option<Service> {
     reader.read_environment();
     let found = reader.read_commands();
     (named || found).then_some(reader.service)
-}
-
-/// The assignments of a unit and its drop-ins that matter here, after resets.
-#[derive(Debug, Default)]
-struct Settings {
-    commands: Vec<String>,
-    /// `ExecStartPre=`, `ExecStop=` and their like, which give a container away.
-    other_commands: Vec<String>,
-    environment: Vec<String>,
-    environment_files: Vec<String>,
-    unset_environment: Vec<String>,
-    kind: String,
-    user: String,
-    working_directory: String,
-    root_directory: String,
 }
 
 struct Reader<'a> {
@@ -580,32 +566,6 @@ impl<'a> Reader<'a> {
             "{program}, which is not here: what it mounts, and which variables it passes on"
         ));
         Some(wrapper)
-    }
-}
-
-impl Settings {
-    fn take(&mut self, assignment: Assignment) {
-        let Assignment { key, value, .. } = assignment;
-        let list = match key.as_str() {
-            "ExecStart" => &mut self.commands,
-            "ExecStartPre" | "ExecStartPost" | "ExecStop" | "ExecStopPost" => {
-                &mut self.other_commands
-            }
-            "Environment" => &mut self.environment,
-            "EnvironmentFile" => &mut self.environment_files,
-            "UnsetEnvironment" => &mut self.unset_environment,
-            "Type" => return self.kind = value,
-            "User" => return self.user = value,
-            "WorkingDirectory" => return self.working_directory = value,
-            "RootDirectory" | "RootImage" => return self.root_directory = value,
-            _ => return,
-        };
-        if value.is_empty() {
-            // Of several keys that share a list only one is known to be reset; that list only gives hints.
-            list.clear();
-        } else {
-            list.push(value);
-        }
     }
 }
 
