@@ -104,6 +104,7 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
     for (name, flags) in [
         ("verify", &["--against"][..]),
         ("restore", &["--endpoints", "--discovery-srv", "-d"]),
+        ("drill", &["--endpoints", "--discovery-srv", "-d"]),
     ] {
         let asks = |argument: std::ffi::OsString| {
             let argument = argument.as_encoded_bytes();
