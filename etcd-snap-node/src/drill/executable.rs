@@ -44,7 +44,8 @@ impl Executable {
         self.minor().is_some_and(|minor| minor >= (3, 5))
     }
 
-    /// Why it is too old for data of these versions; etcd of an older minor than the cluster's refuses to start.
+    /// Why it is too old for data of these versions. Nobody else would say so in time: etcd 3.6 and newer refuse to start on storage of
+    /// a newer minor, and older ones serve what a restore made of it without a word.
     pub(super) fn too_old_for(&self, versions: &[Option<&str>]) -> Option<String> {
         let own = self.minor()?;
         let newest = versions

@@ -477,7 +477,8 @@ fn speaks_of_content(error: &etcd_snap::Error) -> bool {
 /// Those of the snapshot, where etcd takes them and each is there once; else m1, m2, and so on.
 fn member_names(members: &[SnapshotMember], wanted: Option<usize>) -> Vec<String> {
     let voting = members.iter().filter(|member| !member.is_learner);
-    let names: Vec<_> = voting.map(|member| member.name.clone()).collect();
+    let mut names: Vec<_> = voting.map(|member| member.name.clone()).collect();
+    names.sort_unstable();
     let number = wanted.unwrap_or(names.len().clamp(1, DrillOptions::MOST_MEMBERS));
     let is_plain = |name: &String| {
         let of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -486,7 +487,6 @@ fn member_names(members: &[SnapshotMember], wanted: Option<usize>) -> Vec<String
             && name.chars().all(of_name)
     };
     let mut each: Vec<_> = names.iter().collect();
-    each.sort_unstable();
     each.dedup();
     if number == names.len() && each.len() == number && names.iter().all(is_plain) {
         return names;

@@ -82,6 +82,7 @@ fn describe(contents: &Contents, members: &[SnapshotMember], facts: &mut DrillFa
             name => name.to_owned(),
         })
         .collect();
+    facts.members.sort_unstable();
     facts.cluster_version.clone_from(&contents.cluster_version);
     facts.storage_version.clone_from(&contents.storage_version);
     facts.auth_enabled = Some(contents.auth_enabled);
