@@ -85,8 +85,8 @@ pub(crate) struct Arguments {
     /// A key that has to be there; may be given several times
     #[arg(long, value_name = "KEY", value_parser = Key::parse, help_heading = "Conditions")]
     expect: Vec<Key>,
-    /// How many keys have to begin with PREFIX: >=, <=, =, < or > and a number
-    #[arg(long, value_name = "PREFIX>=N", help_heading = "Conditions")]
+    /// How many keys have to begin with something: it, one of >=, <=, =, <, > and a number
+    #[arg(long, value_name = "COUNT", help_heading = "Conditions")]
     expect_count: Vec<ExpectedCount>,
     /// How old the snapshot may be, by its manifest or else by the time of the file
     #[arg(
@@ -99,7 +99,7 @@ pub(crate) struct Arguments {
     /// The cluster that it has to be from, by its manifest
     #[arg(long, value_name = "ID", value_parser = cluster_id, help_heading = "Conditions")]
     cluster_id: Option<ClusterId>,
-    /// Where the report goes, as JSON
+    /// Where the report goes, as JSON [default: drill-report.json]
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     report: Option<PathBuf>,
     /// Write it as a page for people too
@@ -135,7 +135,8 @@ fn cluster_id(text: &str) -> Result<ClusterId, String> {
         .map_err(|_| "write it in hexadecimal digits, like cdf818194e3a8c32".to_owned())
 }
 
-/// The name that the issue of a report has where none is given: beside whoever runs it, as for every tool that leaves a file.
+/// Where the report goes unless somebody says so: in the working directory, not beside the snapshot, whose directory is often not
+/// writable for who proves it, or copied elsewhere with all that is in it.
 const REPORT: &str = "drill-report.json";
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
@@ -170,17 +171,16 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     };
     let written = arguments.write(&report);
     render::print(&report, output.write_out)?;
+    // The report says it all; what was found matters more than that it could not be written.
     match report.verdict {
         DrillVerdict::Passed => written,
-        DrillVerdict::NotBooted => ended(&report, output, exit::NOT_BOOTED),
-        _ => ended(&report, output, exit::NOT_PROVEN_BY_DRILL),
+        DrillVerdict::NotBooted => Err(Failure::Reported {
+            code: exit::NOT_BOOTED,
+        }),
+        _ => Err(Failure::Reported {
+            code: exit::NOT_PROVEN_BY_DRILL,
+        }),
     }
-}
-
-/// The report says it all.
-fn ended(report: &DrillReport, output: &Output, code: u8) -> Result<()> {
-    let _ = (report, output);
-    Err(Failure::Reported { code })
 }
 
 impl Arguments {

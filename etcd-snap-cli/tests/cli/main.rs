@@ -2,6 +2,7 @@
 
 mod attest;
 mod defrag;
+mod drill;
 mod drop_in;
 mod help;
 mod journal;

@@ -81,19 +81,19 @@ impl Page {
             self.0,
             "<h1><span aria-hidden=\"true\">{sign}</span> {words}</h1>"
         );
-        match (&report.reason, report.verdict) {
-            (Some(reason), _) => self.element("p", "reason", reason),
-            (None, _) => self.element(
+        match &report.reason {
+            Some(reason) => self.element("p", "reason", &sentence(reason)),
+            None => self.element(
                 "p",
                 "reason",
                 "The snapshot restores, and the restored members hold what it holds.",
             ),
         }
         if let Some(remedy) = &report.remedy {
-            self.element("p", "remedy", remedy);
+            self.element("p", "remedy", &sentence(remedy));
         }
         self.raw("<dl class=\"figures\">\n");
-        self.pair("RTO", &duration(report.total_ms));
+        self.pair(measured(report), &duration(report.total_ms));
         let snapshot = &report.snapshot;
         let figures = [
             ("Served after", report.serving_ms.map(duration)),
@@ -122,7 +122,14 @@ impl Page {
         for step in &report.steps {
             self.step(step, longest);
         }
-        self.raw("<li class=\"total\"><div class=\"row\"><b>Total (RTO)</b>");
+        let _ = write!(
+            self.0,
+            "<li class=\"total\"><div class=\"row\"><b>{}</b>",
+            match report.serving_ms {
+                Some(_) => "Total (RTO)",
+                None => "Total",
+            }
+        );
         self.element("time", "", &duration(report.total_ms));
         self.raw("</div></li>\n</ol>\n</section>\n");
     }
@@ -135,10 +142,13 @@ impl Page {
             &step.detail,
         );
         let percent = step.duration_ms.saturating_mul(100) / longest_ms.max(1);
-        let _ = writeln!(
-            self.0,
-            "<div class=\"bar\" aria-hidden=\"true\"><i style=\"width:{percent}%\"></i></div></li>"
-        );
+        if percent > 0 {
+            let _ = writeln!(
+                self.0,
+                "<div class=\"bar\" aria-hidden=\"true\"><i style=\"width:{percent}%\"></i></div>"
+            );
+        }
+        self.raw("</li>\n");
     }
 
     /// The beginning of an item of a list, with its outcome.
@@ -166,7 +176,7 @@ impl Page {
         }
         self.raw("<section>\n<h2>Conditions</h2>\n<ul>\n");
         for it in &report.conditions {
-            self.item(it.outcome, &it.condition, None, &it.detail);
+            self.item(it.outcome, &sentence(&it.condition), None, &it.detail);
             self.raw("</li>\n");
         }
         self.raw("</ul>\n</section>\n");
@@ -287,6 +297,14 @@ impl Page {
         );
         self.element("footer", "", &foot);
         self.raw("</main>\n</body>\n</html>\n");
+    }
+}
+
+/// What the time of the whole is: that of a recovery only where there was one.
+fn measured(report: &DrillReport) -> &'static str {
+    match report.serving_ms {
+        Some(_) => "RTO",
+        None => "Took",
     }
 }
 

@@ -4,12 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::statvfs;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
+use super::process;
 use crate::{Error, ErrorKind, Result, disk};
 
 const PREFIX: &str = "etcd-snap-drill-";
@@ -32,11 +33,13 @@ pub(super) struct Scratch {
 impl Scratch {
     /// In `base`, which has to have room. Says what was left there by drills that were killed, and is gone now.
     pub(super) fn make(base: &Path) -> Result<(Self, Vec<String>)> {
-        let removed = remove_litter(base);
         let failed = |e: io::Error| {
             Error::io("make a scratch directory in", base, e)
                 .with_remedy("--scratch names another place for it")
         };
+        // As the servers are told, and as their words are found again.
+        let base = &fs::canonicalize(base).map_err(failed)?;
+        let removed = remove_litter(base);
         loop {
             let directory = tempfile::Builder::new()
                 .prefix(PREFIX)
@@ -146,10 +149,12 @@ fn is_dead(directory: &Path) -> bool {
 
 /// Those that were told to use a data directory in there, and no others.
 fn end_servers(scratch: &Path) {
+    const PATIENCE: Duration = Duration::from_secs(5);
     let data_dirs = format!("--data-dir={}/", scratch.join(MEMBERS).display());
     let Ok(processes) = fs::read_dir("/proc") else {
         return;
     };
+    let mut killed = Vec::new();
     for process in processes.flatten() {
         let number = process
             .file_name()
@@ -162,9 +167,18 @@ fn end_servers(scratch: &Path) {
         let is_server = words
             .split(|byte| *byte == 0)
             .any(|word| word.starts_with(data_dirs.as_bytes()));
-        if is_server {
-            let _ = kill_process(pid, Signal::KILL);
+        if is_server && kill_process(pid, Signal::KILL).is_ok() {
+            killed.push(process.path());
         }
+    }
+    // What still writes would be in the way of the removal. A process that is only not yet buried has no words any more.
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE
+        && killed
+            .iter()
+            .any(|process| fs::read(process.join("cmdline")).is_ok_and(|words| !words.is_empty()))
+    {
+        process::pause();
     }
 }
 
