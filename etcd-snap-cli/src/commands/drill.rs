@@ -171,16 +171,16 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     };
     let written = arguments.write(&report);
     render::print(&report, output.write_out)?;
-    // The report says it all; what was found matters more than that it could not be written.
-    match report.verdict {
-        DrillVerdict::Passed => written,
-        DrillVerdict::NotBooted => Err(Failure::Reported {
-            code: exit::NOT_BOOTED,
-        }),
-        _ => Err(Failure::Reported {
-            code: exit::NOT_PROVEN_BY_DRILL,
-        }),
+    let code = match report.verdict {
+        DrillVerdict::Passed => return written,
+        DrillVerdict::NotBooted => exit::NOT_BOOTED,
+        _ => exit::NOT_PROVEN_BY_DRILL,
+    };
+    // What was found matters more than that it could not be written.
+    if let Some((sentence, _)) = written.err().and_then(|failure| failure.sentence()) {
+        journal::warning(&sentence);
     }
+    Err(Failure::Reported { code })
 }
 
 impl Arguments {

@@ -181,7 +181,9 @@ fn a_report_that_cannot_be_written_matters_where_it_was_asked_for() {
     assert!(drilled.stdout.starts_with("Drill passed\n"), "{drilled:?}");
     drilled.complains("cannot write none/drill.json");
     // What was found matters more.
-    said(&mut drill(&room, "good.db --report none/drill.json")).code(13);
+    said(&mut drill(&room, "good.db --report none/drill.json"))
+        .code(13)
+        .complains("cannot write none/drill.json");
 }
 
 #[test]

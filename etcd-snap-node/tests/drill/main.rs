@@ -1,5 +1,6 @@
 //! Drills with real servers.
 
+mod ends;
 mod fails;
 mod passes;
 
@@ -28,6 +29,10 @@ impl Room {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
     }
 
     pub(crate) fn put(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
