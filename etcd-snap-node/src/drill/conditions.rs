@@ -50,7 +50,7 @@ fn parse_bytes(text: &str) -> Result<Vec<u8>, String> {
 /// Pairs of hexadecimal digits, one at least.
 fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
     let digits = digits.as_bytes();
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return None;
     }
     digits

@@ -145,7 +145,7 @@ pub(super) fn origin(
             proven.contents.revision
         ));
     }
-    Ok(Check::all(failures, || {
+    Ok(Check::all(&failures, || {
         let cluster = manifest.cluster_id.map(|id| format!(" of cluster {id}"));
         format!("its manifest{} fits", cluster.unwrap_or_default())
     }))
@@ -226,8 +226,9 @@ pub(super) fn look(
     let failures = conditions
         .iter()
         .filter(|condition| condition.outcome == DrillOutcome::Failed)
-        .map(|condition| condition.detail.clone());
-    let check = Check::all(failures.collect(), || {
+        .map(|condition| condition.detail.clone())
+        .collect::<Vec<_>>();
+    let check = Check::all(&failures, || {
         let own = match conditions.len() {
             0 => String::new(),
             1 => ", 1 condition holds".to_owned(),

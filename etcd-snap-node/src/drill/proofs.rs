@@ -94,7 +94,7 @@ impl<'a> Proofs<'a> {
                 ));
             }
         }
-        Ok(Check::all(failures, || {
+        Ok(Check::all(&failures, || {
             let hashes: Vec<_> = hashes.iter().map(ToString::to_string).collect();
             format!(
                 "{} at revision {revision}, as the file gives it",
@@ -198,7 +198,7 @@ impl<'a> Proofs<'a> {
                 ));
             }
         }
-        Ok(Check::all(failures, || {
+        Ok(Check::all(&failures, || {
             let names: Vec<_> = members.iter().map(|member| member.name.as_str()).collect();
             format!(
                 "{}, of a cluster of their own, {}",
@@ -292,7 +292,7 @@ impl<'a> Proofs<'a> {
                 ));
             }
         }
-        Ok(Check::all(failures, || {
+        Ok(Check::all(&failures, || {
             format!("{} keys at revision {revision}", self.answers.keys)
         }))
     }
@@ -338,7 +338,7 @@ impl<'a> Proofs<'a> {
         if more > 0 {
             failures.push(format!("and {more} more"));
         }
-        Ok(Check::all(failures, || {
+        Ok(Check::all(&failures, || {
             format!("{} keys with {bytes} bytes are the same", sample.len())
         }))
     }
@@ -373,7 +373,7 @@ impl<'a> Proofs<'a> {
             revision: written.header.map_or(0, |header| header.revision),
         };
         let failures = self.read_back(servers, members, &probe)?;
-        let check = Check::all(failures, || {
+        let check = Check::all(&failures, || {
             format!(
                 "a key was written, as revision {}, and read",
                 probe.revision
@@ -429,7 +429,7 @@ impl<'a> Proofs<'a> {
         if let Some(probe) = probe {
             failures.extend(self.read_back(servers, members, probe)?);
         }
-        Ok(Check::all(failures, || {
+        Ok(Check::all(&failures, || {
             let probe = probe.map(|_| ", and what was written is there");
             format!("the same hash as before{}", probe.unwrap_or_default())
         }))

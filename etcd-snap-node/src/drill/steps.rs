@@ -34,9 +34,9 @@ impl Check {
         }
     }
 
-    /// The first thing that does not hold, or else that all of it does.
-    pub(super) fn all(failures: Vec<String>, holds: impl FnOnce() -> String) -> Self {
-        match failures.as_slice() {
+    /// All that does not hold, or else that everything does.
+    pub(super) fn all(failures: &[String], holds: impl FnOnce() -> String) -> Self {
+        match failures {
             [] => Self::Holds(holds()),
             failures => Self::Fails(failures.join("; ")),
         }

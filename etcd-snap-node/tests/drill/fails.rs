@@ -54,16 +54,16 @@ fn damage_is_named_before_anything_is_booted() -> Result<()> {
     let digest = other.len() - 32;
     other[digest] ^= 1;
     let other = room.put("digest.db", &other)?;
-    room.fails(&other, &options, "verify", "the digest at the end says");
+    let _ = room.fails(&other, &options, "verify", "the digest at the end says");
 
     let text = room.put(
         "text.db",
         b"no snapshot at all, and long enough to be looked at",
     )?;
-    room.fails(&text, &options, "verify", "text.db");
+    let _ = room.fails(&text, &options, "verify", "text.db");
 
     let raw = room.put("raw.db", &Image::of_snapshot(good()).unsealed())?;
-    room.fails(&raw, &options, "verify", "digest");
+    let _ = room.fails(&raw, &options, "verify", "digest");
     let report = room.passes(&raw, &options.with_skip_hash_check(true));
     ensure!(report.notes.len() == 1 && report.notes[0].contains("no digest"));
     Ok(())
@@ -92,9 +92,9 @@ fn a_snapshot_that_is_too_old_fails_by_the_time_of_its_file_and_by_its_manifest(
     let report = drill(&young, &options)?;
     ensure!(report.verdict == DrillVerdict::NotBooted, "{report:?}");
     let saved_at = humantime_text(now - 30 * HOUR);
-    manifest(&young, json!({ "saved_at": saved_at }))?;
-    room.fails(&young, &options, "conditions", "as its manifest says");
-    manifest(&young, json!({ "saved_at": humantime_text(now - HOUR) }))?;
+    manifest(&young, &json!({ "saved_at": saved_at }))?;
+    let _ = room.fails(&young, &options, "conditions", "as its manifest says");
+    manifest(&young, &json!({ "saved_at": humantime_text(now - HOUR) }))?;
     let report = drill(&young, &options)?;
     ensure!(report.verdict == DrillVerdict::NotBooted, "{report:?}");
     Ok(())
@@ -105,7 +105,7 @@ fn humantime_text(at: SystemTime) -> String {
 }
 
 /// Writes the manifest of a snapshot, with these fields besides.
-fn manifest(snapshot: &Path, more: serde_json::Value) -> Result<()> {
+fn manifest(snapshot: &Path, more: &serde_json::Value) -> Result<()> {
     let opened = Snapshot::open(snapshot)?;
     let mut fields = json!({
         "size_bytes": opened.size_bytes(),
@@ -157,23 +157,23 @@ fn another_clusters_manifest_is_named() -> Result<()> {
     ensure!(report.verdict == DrillVerdict::NotBooted, "{report:?}");
     let expected = offline.clone().with_cluster_id(ClusterId::new(7));
     let words = format!("another cluster: its manifest says {own}, expected is 7");
-    room.fails(&snapshot, &expected, "origin", &words);
+    let _ = room.fails(&snapshot, &expected, "origin", &words);
 
     // Of another file.
     let golden = room.put("golden.db", &good())?;
     fs::copy(&path, etcd_snap::Manifest::path_for(&golden))?;
-    room.fails(&golden, &offline, "origin", "belongs to another file");
+    let _ = room.fails(&golden, &offline, "origin", "belongs to another file");
 
     // Of a cluster whose members the snapshot does not know.
     let text = String::from_utf8(written)?;
     let giver = saved.member_id.expect("a member").to_string();
     fs::write(&path, text.replace(&giver, "abc"))?;
     let words = "another cluster's: it says that the member abc gave the snapshot";
-    room.fails(&snapshot, &offline, "origin", words);
+    let _ = room.fails(&snapshot, &offline, "origin", words);
 
     fs::remove_file(&path)?;
     let expected = offline.with_cluster_id(own);
-    room.fails(&snapshot, &expected, "origin", "no manifest lies beside it");
+    let _ = room.fails(&snapshot, &expected, "origin", "no manifest lies beside it");
     Ok(())
 }
 
@@ -219,10 +219,10 @@ fn an_etcd_that_does_not_start_is_quoted() -> Result<()> {
     let options = room.offline().with_etcd(failing);
     let words =
         "etcd ended with code 1 before it served, as m1: cannot open the database: bad luck";
-    room.fails(&snapshot, &options, "start", words);
+    let _ = room.fails(&snapshot, &options, "start", words);
 
     let options = room.offline().with_etcd("/no/such/etcd");
-    room.fails(
+    let _ = room.fails(
         &snapshot,
         &options,
         "start",
@@ -304,7 +304,7 @@ fn an_etcd_that_serves_nothing_is_found_out() -> Result<()> {
         etcd = etcd.display(),
     );
     let options = room.offline().with_etcd(script(&room, &lines)?);
-    room.fails(
+    let _ = room.fails(
         &snapshot,
         &options,
         "hash-kv",
