@@ -105,6 +105,7 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
         ("verify", &["--against"][..]),
         ("doctor", &["--endpoints", "--discovery-srv", "-d"]),
         ("restore", &["--endpoints", "--discovery-srv", "-d"]),
+        ("drill", &["--endpoints", "--discovery-srv", "-d"]),
     ] {
         let asks = |argument: std::ffi::OsString| {
             let argument = argument.as_encoded_bytes();

@@ -37,7 +37,11 @@ pub use description::{
 };
 pub use discover::{DiscoverOptions, discover};
 pub use doctor::{DoctorOptions, DoctorReport, doctor};
-pub use drill::{DrillOptions, DrillReport, drill};
+pub use drill::{
+    AgeFrom, DrillCondition, DrillEtcd, DrillFacts, DrillHash, DrillMember, DrillOptions,
+    DrillOutcome, DrillReport, DrillStep, DrillVerdict, ExpectedCount, drill, drill_cluster,
+    parse_key,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Severity};
 pub use observe::{Event, Observer, Silent};

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
+use etcd_snap::keys::{KeyQuestions, look_up};
 use etcd_snap::{
     MemberTarget, NewCluster, ReadAt, RestoreOptions, Snapshot, SqueezeOptions, VerifyOptions,
     fast_status, restore, squeeze, status, verify, verify_stream,
@@ -33,6 +34,10 @@ fn peak_of_looking(source: &Arc<dyn ReadAt>) -> usize {
         if let Ok(snapshot) = Snapshot::from_source("the file", Arc::clone(source)) {
             let _ = status(&snapshot);
             let _ = fast_status(&snapshot);
+            let questions = KeyQuestions::default()
+                .with_key("key-7")
+                .with_prefix("key-");
+            let _ = look_up(&snapshot, &questions);
             let report = verify(&snapshot, &VerifyOptions::default()).expect("can be looked at");
             drop(report.into_proven());
         }
@@ -353,4 +358,33 @@ fn squeezing_and_leaving_out_leases_takes_little_memory() {
         squeezing < 32 * MIB && restoring < 32 * MIB,
         "{squeezing} and {restoring} bytes"
     );
+}
+
+/// With some hundred thousand keys, each of them counted three times over and drawn from.
+#[test]
+fn looking_keys_up_takes_what_it_may_hold_of_them() {
+    let _alone = ALONE
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("in.db");
+    Bulk::new(Profile::Small, 96 << 20)
+        .write(&path)
+        .expect("a database");
+    let snapshot = Snapshot::open(&path).expect("a snapshot");
+    let questions = KeyQuestions::default()
+        .with_sample(100)
+        .with_prefix("/")
+        .with_prefix("");
+    let mut keys = 0;
+    let peak = peak_of(|| {
+        let answers = look_up(&snapshot, &questions).expect("sound");
+        assert_eq!(
+            (answers.sample.len(), answers.counts[1]),
+            (100, answers.keys)
+        );
+        keys = answers.keys;
+    });
+    assert!(keys > 50_000, "{keys} keys");
+    assert!(peak < 48 * MIB, "{peak} bytes");
 }

@@ -3,6 +3,7 @@
 mod attest;
 mod defrag;
 mod doctor;
+mod drill;
 mod drop_in;
 mod help;
 mod journal;

@@ -17,7 +17,10 @@ pub(super) struct Count {
 impl Count {
     /// One of so many at once.
     pub(super) fn sharing(among: usize) -> Self {
-        let most = (MOST_FINGERPRINTS / among.max(1)).max(FEWEST_FINGERPRINTS);
+        let most = MOST_FINGERPRINTS
+            .checked_div(among)
+            .unwrap_or(MOST_FINGERPRINTS)
+            .max(FEWEST_FINGERPRINTS);
         Self {
             rounds: Rounds::counting(most),
             is_done: false,

@@ -143,7 +143,7 @@ impl StoredKey {
 }
 
 /// Looks up everything that is asked, in one walk over the records where memory allows, and in more where very many keys have to
-/// be told apart. Memory is bounded: some 30 MB beside the answers. The file is only read.
+/// be told apart. Memory is bounded: 48 MiB beside the answers and the largest value among them. The file is only read.
 ///
 /// # Errors
 /// `Damaged` where pages or records are; `Cancelled` where the observer asked to stop; and where the file cannot be read.
