@@ -182,6 +182,13 @@ pub(crate) fn lock(path: &Path) -> Result<std::result::Result<Locked, String>> {
     }
 }
 
+impl Drop for Locked {
+    /// A process that this one is just starting shares the lock for a moment: closing the file alone would leave it to that one.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 impl Locked {
     /// Says in the file who has it: for those who find it locked.
     pub(crate) fn says(&self, text: &str) -> io::Result<()> {

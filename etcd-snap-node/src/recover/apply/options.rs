@@ -89,6 +89,12 @@ impl ApplyOptions {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn with_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
     pub(super) fn systemctl(&self) -> Result<PathBuf> {
         if let Some(program) = &self.systemctl {
             return Ok(program.clone());
