@@ -33,7 +33,7 @@ impl Run<'_> {
             options = options.with_owner(owner);
         }
         let cluster = recovery.restore.cluster()?;
-        restore(&snapshot, &cluster, &[target.clone()], &options)?;
+        restore(&snapshot, &cluster, std::slice::from_ref(&target), &options)?;
         self.journal.facts.expected = Some(self.inspect(target.data_dir())?);
         Ok(())
     }
