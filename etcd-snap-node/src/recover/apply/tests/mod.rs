@@ -503,3 +503,56 @@ fn a_drop_in_is_made_and_removed_with_its_directory() {
         ]
     );
 }
+
+/// As a plan stages it: in the directories that it goes to.
+#[test]
+fn a_log_with_a_directory_of_its_own_goes_and_comes_back_with_its_member() {
+    let segments = |world: &World| {
+        let names = world.options.root.names(Path::new("/var/wal")).unwrap();
+        let segments = names
+            .into_iter()
+            .filter(|name| name.to_string_lossy().ends_with(".wal"));
+        segments
+            .map(|name| fs::read(world.on_disk("/var/wal").join(name)).unwrap()[..2048].to_vec())
+            .collect::<Vec<_>>()
+    };
+    for at in ["4!", "Swap?", "5!", "6!"] {
+        let mut world = World::new();
+        fs::rename(
+            world.on_disk(DATA).join("member/wal"),
+            world.on_disk("/var/wal"),
+        )
+        .unwrap();
+        world.recovery.etcd.wal_dir = Some(Place::of_host("/var/wal"));
+        world.recovery.target = RecoveryTarget::InPlace {
+            data_dir: DATA.into(),
+            wal_dir: Some("/var/wal".into()),
+            staged: "/var/lib/etcd/.etcd-snap-recovery-1".into(),
+            staged_wal: Some("/var/wal/.etcd-snap-recovery-1".into()),
+        };
+        let (old, log) = (world.database(), segments(&world));
+        let options = world
+            .options
+            .clone()
+            .with_observer(Watcher::stopping_at(at));
+        apply_recovery(&world.recovery, &options).unwrap_err();
+        roll_back_recovery(&world.options).unwrap();
+        assert_eq!(
+            (world.database(), segments(&world)),
+            (old.clone(), log.clone()),
+            "{at}"
+        );
+
+        apply_recovery(&world.recovery, &options).unwrap_err();
+        resume_recovery(&world.options).unwrap();
+        assert_ne!(world.database(), old, "{at}");
+        assert!(
+            segments(&world).len() == 1 && segments(&world) != log,
+            "{at}"
+        );
+        assert!(
+            !world.on_disk("/var/wal/.etcd-snap-recovery-1").exists(),
+            "{at}"
+        );
+    }
+}
