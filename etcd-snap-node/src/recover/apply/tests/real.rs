@@ -266,3 +266,46 @@ fn a_member_waits_for_the_others_and_proves_them_later() -> Result<()> {
     ensure!(has(&machines, "kept")? && !has(&machines, "lost")?);
     Ok(())
 }
+
+/// The journal is made to expect something else than what was restored.
+#[test]
+fn a_member_that_holds_something_else_is_not_proven() -> Result<()> {
+    let machines = Machines::builder(Version::V3_6).start()?;
+    let machine = machines.machine(0);
+    machines.put("kept", "1")?;
+    let backup = machines.save("backup.db")?;
+    let recovery = planned(machine, &backup, PlanOptions::default())?;
+    killed(machine, Some(&recovery), "6!")?;
+    let journal = machine.on_disk("/var/lib/etcd-snap/recovery.json");
+    let sound = fs::read_to_string(&journal)?;
+    let expecting = |place: &str, value: serde_json::Value| -> Result<()> {
+        let mut edited: serde_json::Value = serde_json::from_str(&sound)?;
+        *edited.pointer_mut(place).expect("it is there") = value;
+        Ok(fs::write(&journal, edited.to_string())?)
+    };
+    for (place, value, words) in [
+        ("/facts/expected/hash", 7.into(), "what was restored has 7"),
+        (
+            "/recovery/restore/initial-cluster-token",
+            "another".into(),
+            "started from other data",
+        ),
+    ] {
+        expecting(place, value)?;
+        let error = resume_recovery(&options(machine)).unwrap_err();
+        ensure!(error.kind() == ErrorKind::Unproven, "{error:?}");
+        ensure!(error.to_string().contains(words), "{error}");
+        // Whoever would write waits outside.
+        ensure!(!machine.api_server_answers());
+        let kept = error
+            .remedy()
+            .expect("a remedy")
+            .contains("the old member is kept as");
+        ensure!(kept, "{error:?}");
+    }
+    fs::write(&journal, &sound)?;
+    resume_recovery(&options(machine))?;
+    machine.kubelet().wait_until_settled()?;
+    ensure!(machine.api_server_answers() && has(&machines, "kept")?);
+    Ok(())
+}
