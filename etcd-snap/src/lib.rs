@@ -13,6 +13,8 @@
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
 //!   [`decide_bump`] how far the revision has to move, and [`compare_restored`] whether directories belong together.
+//! * [`swap_member`] puts a member in place that was restored aside, and [`undo_restore`] puts the old one back;
+//!   [`require_stopped`] asks whether a server uses a data directory.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
 //! * [`squeeze`] writes a snapshot file anew, without them.
 //! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.

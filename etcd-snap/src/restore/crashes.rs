@@ -68,6 +68,8 @@ struct Case {
     /// Data directories and WAL directories.
     targets: &'static [(&'static str, Option<&'static str>)],
     disk: fn(FaultyDisk) -> FaultyDisk,
+    /// Whether what is swapped in is made in the very directories that it goes to.
+    inside: bool,
 }
 
 const NOTHING: Case = Case {
@@ -75,6 +77,7 @@ const NOTHING: Case = Case {
     existing: &[],
     targets: &[("data", None)],
     disk: |disk| disk,
+    inside: false,
 };
 
 impl Case {
@@ -84,7 +87,7 @@ impl Case {
 
     /// Where members are made that are swapped in.
     fn staged(&self, root: &Path) -> Vec<MemberTarget> {
-        self.places(root, "-staged")
+        self.places(root, if self.inside { "/staged" } else { "-staged" })
     }
 
     fn places(&self, root: &Path, suffix: &str) -> Vec<MemberTarget> {
@@ -461,7 +464,21 @@ layouts! {
         disk: |disk| disk.with_mount_point("wal"),
         ..NOTHING
     };
+    swapped_from_within: Case { verb: Verb::Swap, inside: true, ..NOTHING };
+    swapped_with_wal_from_within: Case {
+        verb: Verb::Swap,
+        targets: &[("data", Some("wal"))],
+        inside: true,
+        ..NOTHING
+    };
     moved_in: Case { verb: Verb::MoveIn, ..NOTHING };
+    moved_in_with_wal_from_within: Case {
+        verb: Verb::MoveIn,
+        existing: &["data", "wal"],
+        targets: &[("data", Some("wal"))],
+        inside: true,
+        ..NOTHING
+    };
     moved_into_empty: Case { verb: Verb::MoveIn, existing: &["data"], ..NOTHING };
     moved_in_with_wal: Case {
         verb: Verb::MoveIn,

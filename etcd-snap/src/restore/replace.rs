@@ -100,7 +100,7 @@ pub(super) fn by_steps(
             Wal::New(_) | Wal::Existing(_) => {}
             // Before what takes its name.
             Wal::Renamed { path, kept } => steps.then.insert(0, rename(path, kept)),
-            Wal::Emptied { path, kept } => steps.empty(path, kept)?,
+            Wal::Emptied { path, kept } => steps.empty(path, kept, None)?,
         }
     }
     for segment in segments {
@@ -169,12 +169,14 @@ impl Steps {
         Ok(())
     }
 
-    /// A WAL directory that stays: what is in it goes to a directory inside.
-    pub(super) fn empty(&mut self, wal: &Path, kept: &Path) -> Result<()> {
+    /// A WAL directory that stays: what is in it goes to a directory inside, but for what comes.
+    pub(super) fn empty(&mut self, wal: &Path, kept: &Path, coming: Option<&Path>) -> Result<()> {
         self.then.push(Step::MakeDir { path: place(kept) });
         for name in names(wal)? {
-            if !is_kept_wal(&name) && name != "lost+found" && !is_staged_name(&name) {
-                self.then.push(rename(wal.join(&name), kept.join(&name)));
+            let path = wal.join(&name);
+            let stays = is_kept_wal(&name) || name == "lost+found" || is_staged_name(&name);
+            if !stays && !coming.is_some_and(|coming| coming.starts_with(&path)) {
+                self.then.push(rename(path, kept.join(&name)));
             }
         }
         Ok(())

@@ -144,7 +144,7 @@ impl Successor<'_> {
             ComingWal::Filled { wal, coming } => {
                 let name = format!("wal.{}-{}", self.aside, self.now);
                 let aside = free_name_of(wal, &name)?;
-                steps.empty(wal, &aside)?;
+                steps.empty(wal, &aside, Some(coming))?;
                 steps.fill(wal, coming)?;
                 Some(aside)
             }

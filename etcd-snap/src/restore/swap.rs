@@ -219,11 +219,18 @@ impl Home {
             places
         };
         let meet = |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
+        // A log may be staged in the directory that it goes to.
+        let is_inside = |theirs: &Path, ours: &Path| {
+            self.wal.as_deref() == Some(ours)
+                && staged.wal.as_deref() == Some(theirs)
+                && theirs != ours
+                && theirs.starts_with(ours)
+        };
         let ours = places(self);
-        if places(staged)
-            .iter()
-            .any(|theirs| ours.iter().any(|ours| meet(theirs, ours)))
-            || self.data_dir.starts_with(&staged.data_dir)
+        if places(staged).iter().any(|theirs| {
+            ours.iter()
+                .any(|ours| meet(theirs, ours) && !is_inside(theirs, ours))
+        }) || self.data_dir.starts_with(&staged.data_dir)
         {
             return Err(Error::invalid(format!(
                 "the member in {} cannot take a place in {}: one holds the other",
@@ -262,7 +269,10 @@ impl Home {
                 )));
             }
         };
-        if wal.starts_with(&self.directory) || storage.is_mount_point(&wal) {
+        if wal.starts_with(&self.directory)
+            || storage.is_mount_point(&wal)
+            || coming.starts_with(&wal)
+        {
             return Ok(ComingWal::Filled { wal, coming });
         }
         Ok(ComingWal::Renamed { wal, coming })
