@@ -16,6 +16,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)
 )]
 
+mod certificates;
 mod config;
 mod description;
 mod discover;
@@ -29,6 +30,7 @@ mod observe;
 mod process;
 mod recover;
 mod root;
+mod static_pod;
 mod systemd;
 
 pub use description::{

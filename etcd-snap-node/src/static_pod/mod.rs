@@ -98,7 +98,9 @@ impl StaticPods {
                         "manifest-unreadable",
                         format!("{error}: whether kubelet runs an etcd from it is not known"),
                     )
-                    .with_remedy("run this as root, or take the file out of the manifests directory")
+                    .with_remedy(
+                        "run this as root, or take the file out of the manifests directory",
+                    )
                     .at(file),
                 );
                 return;
@@ -186,7 +188,9 @@ impl StaticPods {
                         names(pod.containers())
                     ),
                 )
-                .with_remedy("correct the command of the container, which is to begin with the word etcd")
+                .with_remedy(
+                    "correct the command of the container, which is to begin with the word etcd",
+                )
                 .at(file),
             ),
             0 | 1 => {}

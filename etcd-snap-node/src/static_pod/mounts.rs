@@ -63,9 +63,7 @@ pub(super) fn of(
                 Some(below) => path.join(below),
                 None => path,
             }),
-            host_path_type: host_path
-                .and_then(|it| it.kind.clone())
-                .unwrap_or_default(),
+            host_path_type: host_path.and_then(|it| it.kind.clone()).unwrap_or_default(),
             read_only: mount.read_only.unwrap_or(false),
         });
     }

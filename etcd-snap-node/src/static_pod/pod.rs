@@ -109,7 +109,10 @@ impl Pod {
 
     /// Whether it was read from the API server and not written by hand or by kubeadm.
     pub(super) fn is_mirror(&self) -> bool {
-        let annotations = self.metadata.as_ref().and_then(|it| it.annotations.as_ref());
+        let annotations = self
+            .metadata
+            .as_ref()
+            .and_then(|it| it.annotations.as_ref());
         annotations.is_some_and(|it| it.contains_key("kubernetes.io/config.mirror"))
     }
 

@@ -57,8 +57,20 @@ pub(super) fn etcd(words: &[String]) -> Option<Vec<String>> {
 /// Without those programs whose own words are followed by the program that they start.
 fn unwrapped(mut words: &[String]) -> &[String] {
     const WRAPPERS: &[&str] = &[
-        "exec", "nice", "ionice", "env", "nohup", "time", "tini", "dumb-init", "go-runner", "then",
-        "do", "else", "{", "!",
+        "exec",
+        "nice",
+        "ionice",
+        "env",
+        "nohup",
+        "time",
+        "tini",
+        "dumb-init",
+        "go-runner",
+        "then",
+        "do",
+        "else",
+        "{",
+        "!",
     ];
     while let Some((first, rest)) = words.split_first() {
         if !WRAPPERS.contains(&base(first)) {
@@ -121,7 +133,10 @@ mod tests {
             ("etcd grpc-proxy start", Program::Other),
             ("etcd gateway start", Program::Other),
             ("etcdctl member list", Program::Other),
-            ("/go-runner --x /ko-app/etcd-manager --y", Program::EtcdManager),
+            (
+                "/go-runner --x /ko-app/etcd-manager --y",
+                Program::EtcdManager,
+            ),
             ("kube-apiserver --a", Program::ApiServer),
             ("sh script etcd", Program::Other),
             ("", Program::Other),
@@ -131,7 +146,11 @@ mod tests {
         let script = ["/bin/sh", "-ec", "exec etcd"].map(str::to_owned);
         assert_eq!(of(&script), Program::Script("exec etcd"));
         assert!(is_image_of_etcd("registry.k8s.io/etcd:3.5.1-0"));
-        assert!(is_image_of_etcd("host:5000/rancher/hardened-etcd:v3@sha256:0"));
-        assert!(!is_image_of_etcd("registry.k8s.io/etcd-manager/etcd-manager-slim:v3"));
+        assert!(is_image_of_etcd(
+            "host:5000/rancher/hardened-etcd:v3@sha256:0"
+        ));
+        assert!(!is_image_of_etcd(
+            "registry.k8s.io/etcd-manager/etcd-manager-slim:v3"
+        ));
     }
 }

@@ -201,7 +201,10 @@ fn expand(text: &str, variables: &[Variable]) -> String {
         match found {
             Some(value) => expanded.push_str(value),
             // As it is written, with its braces.
-            None => expanded.push_str(rest.get(before.len()..rest.len() - after.len()).unwrap_or_default()),
+            None => expanded.push_str(
+                rest.get(before.len()..rest.len() - after.len())
+                    .unwrap_or_default(),
+            ),
         }
         rest = after;
     }

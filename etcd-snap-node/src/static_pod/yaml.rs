@@ -17,10 +17,12 @@ fn first_document(text: &str) -> Result<serde_json::Value, String> {
         with_snippet: false,
         duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins,
     };
-    let documents: Vec<serde_json::Value> =
-        serde_saphyr::from_multiple_with_options(text, options)
-            .map_err(|error| one_line(&error.to_string()))?;
-    documents.into_iter().next().ok_or_else(|| "it is empty".to_owned())
+    let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple_with_options(text, options)
+        .map_err(|error| one_line(&error.to_string()))?;
+    documents
+        .into_iter()
+        .next()
+        .ok_or_else(|| "it is empty".to_owned())
 }
 
 fn one_line(text: &str) -> String {

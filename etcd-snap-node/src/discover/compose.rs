@@ -1,0 +1,189 @@
+//! From words and variables to the description of a member.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Configuration, Runs, TlsFiles, configure};
+use crate::invocation::Invocation;
+use crate::static_pod::mounts;
+use crate::{
+    Data, Error, ErrorKind, Etcd, Finding, Layout, Mount, Place, Root, RunBy, TlsSettings, Version,
+};
+
+/// What of the machine's files a member sees.
+pub(super) enum View {
+    /// All of them, under their own names.
+    Machine,
+    /// What is mounted into its container.
+    Container(Vec<Mount>),
+    /// Nobody knows what.
+    Unknown,
+}
+
+impl View {
+    pub(super) fn place(&self, path: &Path) -> Place {
+        match self {
+            Self::Machine => Place::of_host(path),
+            Self::Container(mounts) => mounts::place(mounts, path),
+            Self::Unknown => Place::new(path, None),
+        }
+    }
+
+    fn read(&self, root: &Root, path: &Path) -> crate::Result<String> {
+        match self.place(path).host {
+            Some(host) => root.read_text(&host),
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("{} is in no volume", path.display()),
+            )
+            .with_path(path)),
+        }
+    }
+
+    fn tls(&self, files: TlsFiles) -> TlsSettings {
+        let place = |path: Option<PathBuf>| path.map(|path| self.place(&path));
+        TlsSettings {
+            certificate: place(files.certificate),
+            key: place(files.key),
+            trusted_ca: place(files.trusted_ca),
+            client_cert_auth: files.client_cert_auth,
+            auto: files.auto,
+        }
+    }
+}
+
+/// Somebody who starts an etcd.
+pub(super) struct Starter {
+    pub(super) run_by: RunBy,
+    pub(super) invocation: Invocation,
+    pub(super) view: View,
+    pub(super) image: Option<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// A member, with the configuration that it was described from.
+pub(super) struct Described {
+    pub(super) etcd: Etcd,
+    pub(super) configuration: Configuration,
+}
+
+/// Describes what is started; what is no member gives findings only.
+pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<Finding>> {
+    let Starter {
+        run_by,
+        invocation,
+        view,
+        image,
+        mut findings,
+    } = starter;
+    let configuration = configure(&invocation, &|path| view.read(root, path));
+    findings.extend(configuration.findings.iter().cloned());
+    if configuration.runs != Runs::Member {
+        return Err(findings);
+    }
+    let version = image.as_deref().and_then(version_of_image);
+    if let Some(version) = &version {
+        findings.extend(configuration.findings_for(version));
+    }
+    let data_dir = view.place(&configuration.data_dir());
+    let data = data_dir.host.as_deref().map(|host| data(root, host));
+    let mut etcd = Etcd {
+        run_by,
+        layout: Layout::Other,
+        name: configuration.name().to_owned(),
+        data_dir,
+        wal_dir: configuration.wal_dir().map(|path| view.place(&path)),
+        listen_client_urls: configuration.listen_client_urls(),
+        advertise_client_urls: configuration.advertise_client_urls(),
+        listen_peer_urls: configuration.listen_peer_urls(),
+        initial_advertise_peer_urls: configuration.initial_advertise_peer_urls(),
+        initial_cluster: configuration.initial_cluster(),
+        initial_cluster_state: configuration.initial_cluster_state().to_owned(),
+        initial_cluster_token: configuration.initial_cluster_token().to_owned(),
+        version,
+        quota_bytes: configuration.quota_bytes(),
+        client_tls: view.tls(configuration.client_tls()),
+        peer_tls: view.tls(configuration.peer_tls()),
+        certificates: Vec::new(),
+        client_identity: None,
+        settings: configuration.settings.clone(),
+        config_file: configuration
+            .config_file
+            .as_deref()
+            .map(|path| view.place(path)),
+        data,
+        process: None,
+        findings,
+    };
+    etcd.layout = super::layout::of(root, &etcd);
+    Ok(Described {
+        etcd,
+        configuration,
+    })
+}
+
+/// `3.5.16` of `registry.k8s.io/etcd:3.5.16-0` and of `hardened-etcd:v3.5.26-k3s1-build20260126`.
+fn version_of_image(image: &str) -> Option<Version> {
+    let (name, _) = image.split_once('@').unwrap_or((image, ""));
+    let (_, tag) = name.rsplit_once(':')?;
+    let digits = tag.strip_prefix('v').unwrap_or(tag);
+    let end = digits
+        .find(|it: char| !it.is_ascii_digit() && it != '.')
+        .unwrap_or(digits.len());
+    let text = digits.get(..end)?.trim_end_matches('.');
+    // A tag like `latest` or `5000/etcd` says nothing.
+    let parts: Vec<_> = text.split('.').collect();
+    let is_version = parts.len() == 3 && parts.iter().all(|part| !part.is_empty());
+    is_version.then(|| Version {
+        text: text.to_owned(),
+        from: format!("image {image}"),
+    })
+}
+
+/// What is in a data directory.
+fn data(root: &Root, host: &Path) -> Data {
+    let on_disk = root.open_as(host);
+    let directory = fs::metadata(&on_disk).ok().filter(fs::Metadata::is_dir);
+    let database = fs::metadata(root.open_as(&host.join("member/snap/db"))).ok();
+    let names = root.names(host).unwrap_or_default();
+    Data {
+        exists: directory.is_some(),
+        has_member: database.is_some(),
+        database_bytes: database.map(|it| it.len()),
+        uid: directory.as_ref().map(MetadataExt::uid),
+        gid: directory.as_ref().map(MetadataExt::gid),
+        mode: directory
+            .as_ref()
+            .map(|it| format!("{:04o}", it.mode() & 0o7777)),
+        others: names
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .filter(|name| name != "member")
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_those_of_tags() {
+        for (image, expected) in [
+            ("registry.k8s.io/etcd:3.5.16-0", Some("3.5.16")),
+            (
+                "docker.io/rancher/hardened-etcd:v3.5.26-k3s1-build20260126",
+                Some("3.5.26"),
+            ),
+            ("quay.io/coreos/etcd:v3.5.7", Some("3.5.7")),
+            ("localhost:5000/etcd", None),
+            ("etcd:latest", None),
+            ("registry.k8s.io/etcd:3.6.4-0@sha256:0123", Some("3.6.4")),
+            ("etcd", None),
+        ] {
+            let found = version_of_image(image);
+            assert_eq!(found.map(|it| it.text).as_deref(), expected, "{image}");
+        }
+    }
+}
