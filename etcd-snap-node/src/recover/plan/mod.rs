@@ -17,8 +17,12 @@ mod owners;
 mod place;
 mod pods;
 mod prove;
+#[cfg(test)]
+mod sample;
 mod shell;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
