@@ -1,6 +1,6 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Nine verbs, each with its options and its report:
+//! Ten verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
@@ -8,10 +8,13 @@
 //!   once, as far as that shows.
 //! * [`status`] gives the numbers that etcd's own tools print, and [`fast_status`] in milliseconds what a few pages tell.
 //! * [`hash_kv`] gives the hash by which members compare their keys, as a live one would answer it.
+//! * [`keys`] looks single keys of a file up: whether one is there, how many begin alike, some by chance.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
 //!   [`decide_bump`] how far the revision has to move, and [`compare_restored`] whether directories belong together.
+//! * [`swap_member`] puts a member in place that was restored aside, and [`undo_restore`] puts the old one back;
+//!   [`require_stopped`] asks whether a server uses a data directory.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
 //! * [`squeeze`] writes a snapshot file anew, without them.
 //! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
@@ -70,6 +73,8 @@ pub mod fuzzing;
 mod hash_kv;
 mod io;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+pub mod keys;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod manifest;
 mod membership;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -109,6 +114,7 @@ pub use bbolt::PageId;
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
 #[cfg(feature = "discovery")]
 pub use client::{Discovered, Discovery};
+pub use data_dir::require_stopped;
 pub use defrag::{DefragOptions, DefragReport, defrag};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
@@ -124,8 +130,8 @@ pub use restore::{
     Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, Dropped, FoundAlarm,
     FoundAuth, FoundLeases, FoundMember, Inventory, MemberTarget, Owner, PlanFile, PlannedMember,
     Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen, SeenIn,
-    SnapshotMember, UndoOptions, UndoReport, compare_restored, decide_bump, restore,
-    snapshot_members, undo_restore,
+    SnapshotMember, SwapOptions, SwapReport, UndoOptions, UndoReport, compare_restored,
+    decide_bump, restore, snapshot_members, swap_member, undo_restore,
 };
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};

@@ -191,6 +191,12 @@ impl Leaf {
         self
     }
 
+    /// Another subject.
+    pub fn with_common_name(mut self, common_name: &str) -> Self {
+        common_name.clone_into(&mut self.common_name);
+        self
+    }
+
     /// Without the usage that clients need.
     pub fn for_servers_only(mut self) -> Self {
         self.usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

@@ -27,6 +27,7 @@ pub mod etcd;
 pub mod fake;
 mod generated;
 pub mod golden;
+pub mod node;
 mod process;
 pub mod relay;
 mod sample;

@@ -1,8 +1,7 @@
 //! etcd's own client and tools, pointed at the cluster.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -61,7 +60,7 @@ impl Cluster {
         let endpoints = self.running_endpoints();
         let mut command = self.etcdctl_command(&endpoints);
         command.args(arguments);
-        let result = output_with_input(&mut command, input).and_then(|output| {
+        let result = crate::etcd::output_with_input(&mut command, input).and_then(|output| {
             if !output.status.success() {
                 bail!("{}", crate::etcd::describe(&command, &output));
             }
@@ -199,19 +198,6 @@ impl Cluster {
             command.arg(format!("--user={user}:{password}"));
         }
     }
-}
-
-fn output_with_input(command: &mut Command, input: &[u8]) -> Result<Output> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that fails early does not read; its own message is the better error.
-        let _ = stdin.write_all(input);
-    }
-    Ok(child.wait_with_output()?)
 }
 
 fn parse_hash_kv(text: &str) -> Option<HashKv> {

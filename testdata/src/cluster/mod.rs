@@ -23,7 +23,7 @@
 mod builder;
 mod commands;
 mod member;
-mod ports;
+pub(crate) mod ports;
 mod state;
 mod workload;
 

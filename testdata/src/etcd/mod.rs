@@ -5,8 +5,9 @@ mod provide;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
@@ -214,6 +215,19 @@ pub(crate) fn output(command: &mut Command) -> Result<Output> {
     command
         .output()
         .with_context(|| format!("cannot run {}", command.get_program().display()))
+}
+
+pub(crate) fn output_with_input(command: &mut Command, input: &[u8]) -> Result<Output> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that fails early does not read; its own message is the better error.
+        let _ = stdin.write_all(input);
+    }
+    Ok(child.wait_with_output()?)
 }
 
 pub(crate) fn describe(command: &Command, output: &Output) -> String {
