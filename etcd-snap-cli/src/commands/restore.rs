@@ -2,7 +2,7 @@
 
 mod arguments;
 mod compare;
-mod plan;
+pub(super) mod plan;
 mod report;
 mod request;
 mod undo;

@@ -17,7 +17,7 @@ const HEAD: &str = "\
 ";
 
 /// The plan in a file; `None` where there is no file yet.
-pub(super) fn read(path: &Path) -> Result<Option<RestorePlan>> {
+pub(in crate::commands) fn read(path: &Path) -> Result<Option<RestorePlan>> {
     const MOST_BYTES: u64 = 1 << 20;
     let shown = text::visible(&path.display().to_string());
     let unreadable = |error| Failure::File {
@@ -42,11 +42,20 @@ pub(super) fn read(path: &Path) -> Result<Option<RestorePlan>> {
 
 /// Writes a plan where there is none yet.
 pub(super) fn write(path: &Path, plan: &RestorePlan) -> Result<PlanFile> {
+    write_headed(path, HEAD, plan)
+}
+
+/// The same with another explanation at its head.
+pub(in crate::commands) fn write_headed(
+    path: &Path,
+    head: &str,
+    plan: &RestorePlan,
+) -> Result<PlanFile> {
     let body = serde_saphyr::to_string(plan).map_err(|error| Failure::System {
         doing: "write the plan as YAML",
         error: io::Error::other(error.to_string()),
     })?;
-    Ok(PlanFile::create(path, &format!("{HEAD}{body}"))?)
+    Ok(PlanFile::create(path, &format!("{head}{body}"))?)
 }
 
 /// Refuses flags that say something else than the plan. Automatic ones are decided in it.

@@ -35,6 +35,8 @@ pub(super) fn others(
             )])
             .collect();
     }
+    let mut old: Vec<_> = old.iter().collect();
+    old.sort_by(|one, other| one.name.cmp(&other.name));
     let gone: Vec<_> = old
         .iter()
         .filter(|member| !member.name.is_empty() && member.name != members.own)

@@ -10,6 +10,7 @@
 //! elsewhere.rs  other nodes, and what is restarted            owners.rs    distributions that have a way of their own
 //! ```
 
+mod change;
 mod elsewhere;
 mod members;
 mod options;
@@ -17,8 +18,12 @@ mod owners;
 mod place;
 mod pods;
 mod prove;
+#[cfg(test)]
+mod sample;
 mod shell;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 
@@ -26,7 +31,7 @@ use etcd_snap::{Snapshot, snapshot_members};
 
 pub use options::PlanOptions;
 
-use super::{FileChange, Recovery, StopBy};
+use super::{Recovery, RecoveryTarget, StopBy};
 use crate::{Error, Finding, Node, Result, Severity};
 
 /// Says what bringing back this node takes, and checks beforehand what could go wrong. Changes nothing at all.
@@ -46,7 +51,10 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     let members = members::members(etcd, &snapshot, options)?;
     let target = place::target(etcd, options)?;
     let stopping = place::stopping(etcd, options)?;
-    let changes: Vec<FileChange> = Vec::new();
+    let (changes, doubts) = match &target {
+        RecoveryTarget::InPlace { .. } => Default::default(),
+        RecoveryTarget::NewDataDir { data_dir } => change::changes(etcd, data_dir, options)?,
+    };
 
     let decided = prove::decide(etcd, &snapshot, &members.cluster, None, options)?;
     let tried = prove::try_out(&snapshot, &decided, &members.own, &target, options)?;
@@ -58,6 +66,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     let mut findings: Vec<Finding> = Vec::new();
     findings.extend(owners::owned(etcd, &path));
     findings.extend(members.findings.iter().cloned());
+    findings.extend(doubts);
     findings.extend(stopping.findings);
     findings.extend(tried.findings);
     if let StopBy::Manifests { .. } = &stopping.stop
