@@ -86,7 +86,10 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
     if let Some(version) = &version {
         findings.extend(configuration.findings_for(version));
     }
-    let data_dir = view.place(&configuration.data_dir());
+    // Defaults mean nothing where a file that nobody could read decides.
+    let is_known = configuration.config_file.is_none() || configuration.config_file_read;
+    let mut data_dir = view.place(&configuration.data_dir());
+    data_dir.host = data_dir.host.filter(|_| is_known);
     let data = data_dir.host.as_deref().map(|host| data(root, host));
     let mut etcd = Etcd {
         run_by,

@@ -8,6 +8,14 @@ use crate::{Etcd, Finding, Root, RunBy};
 
 pub(super) fn look(root: &Root, etcd: &mut Etcd) {
     let mut findings = Vec::new();
+    if etcd
+        .findings
+        .iter()
+        .any(|it| it.code.starts_with("config-file-"))
+    {
+        // What is known of it are defaults.
+        return;
+    }
     if let RunBy::StaticPod {
         mounts, manifest, ..
     } = &etcd.run_by

@@ -149,14 +149,13 @@ fn of_pod(pod: PodMember) -> Starter {
 
 /// Of a service without an etcd in it, only what was found stays.
 fn of_service(service: Service, findings: &mut Vec<Finding>) -> Option<Starter> {
-    let (Some(invocation), Some(unit_file), false) = (
-        service.invocation,
-        service.unit_file.clone(),
-        service.masked,
-    ) else {
+    let (Some(invocation), false) = (service.invocation, service.masked) else {
         findings.extend(service.findings);
         return None;
     };
+    // Of a unit that only has drop-ins, the place where a package would have put its file.
+    let packaged = || Path::new("/usr/lib/systemd/system").join(&service.unit);
+    let unit_file = service.unit_file.unwrap_or_else(packaged);
     let (view, image) = match service.wrapper {
         Some(wrapper) if wrapper.is_container() => (View::Container(wrapper.mounts), wrapper.image),
         _ => (View::Machine, None),
