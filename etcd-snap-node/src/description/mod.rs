@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use urls::is_loopback;
+
 pub use certificates::{CertificateFile, CertificateRole, ClientIdentity, Usability};
 
 use crate::{Finding, Severity};

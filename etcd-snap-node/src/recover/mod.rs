@@ -1,29 +1,23 @@
 //! A node is brought back: planned, applied, resumed, rolled back.
 //!
 //! ```text
-//! plan.rs   Node, snapshot -> Recovery: steps, changes with their diffs, findings; changes nothing
+//! plan/     Node, snapshot -> Recovery: steps, changes with their diffs, findings; changes nothing
 //! apply/    Recovery -> the steps, each noted in the journal when it is done
 //! ```
 
+mod plan;
 mod types;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+pub use plan::{PlanOptions, plan_recovery};
 
 pub use types::{
     Action, FileChange, MovedManifest, Recovery, RecoveryReport, RecoveryStep, RecoveryTarget,
     StopBy,
 };
 
-use crate::{Error, ErrorKind, Node, Observer, Result, Root, Silent};
-
-/// How to recover.
-#[derive(Clone, Default)]
-pub struct PlanOptions {
-    pub(crate) root: Root,
-    pub(crate) etcd: Option<String>,
-    pub(crate) new_data_dir: Option<PathBuf>,
-}
+use crate::{Error, ErrorKind, Observer, Result, Root, Silent};
 
 /// How to do it.
 #[derive(Clone)]
@@ -43,21 +37,6 @@ impl Default for ApplyOptions {
 
 fn not_yet<T>() -> Result<T> {
     Err(Error::new(ErrorKind::Unsupported, "not built yet"))
-}
-
-/// Says what bringing back this node takes.
-///
-/// # Errors
-/// None yet.
-pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Result<Recovery> {
-    let _ = (
-        node,
-        snapshot,
-        options.etcd.as_ref(),
-        options.new_data_dir.as_ref(),
-        &options.root,
-    );
-    not_yet()
 }
 
 /// Does what was planned.

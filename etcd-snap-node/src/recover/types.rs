@@ -27,6 +27,9 @@ pub struct Recovery {
     pub member: String,
     /// Where the member goes.
     pub target: RecoveryTarget,
+    /// Whom the new member belongs to, as `UID:GID`; `None` where the data that is there tells, or nobody can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
     /// How etcd, and what works with it, is stopped and started.
     pub stop: StopBy,
     /// Files that change, with their diffs; none where the member is swapped in place.
@@ -103,9 +106,9 @@ pub struct MovedManifest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FileChange {
-    /// The file.
+    /// The file: where it is when the recovery is over. A manifest that is moved out is changed where it is meanwhile.
     pub path: PathBuf,
-    /// What is in it; `None`: it is made.
+    /// What is in it; `None`: it is made, and so are the directories above it.
     pub before: Option<String>,
     /// What will be in it.
     pub after: String,

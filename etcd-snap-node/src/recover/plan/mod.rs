@@ -1,0 +1,125 @@
+//! What bringing this node back takes: decided in every detail, checked beforehand, and nothing done.
+//!
+//! ```text
+//! members.rs    who the new members are, and which one is this node's
+//! prove.rs      bump, digest, and everything that a restore checks without writing
+//! place.rs      where the member goes, what is stopped        pods.rs      the files in kubelet's directory
+//! change/       --new-data-dir: a scalar of a manifest or of a configuration file, or a drop-in for a unit
+//! checks/       what speaks against it: data, machine, cluster, snapshot
+//! steps.rs      the steps, and what a person would type       shell.rs     words as a shell takes them
+//! elsewhere.rs  other nodes, and what is restarted            owners.rs    distributions that have a way of their own
+//! ```
+
+mod elsewhere;
+mod members;
+mod options;
+mod owners;
+mod place;
+mod pods;
+mod prove;
+mod shell;
+mod steps;
+
+use std::path::Path;
+
+use etcd_snap::{Snapshot, snapshot_members};
+
+pub use options::PlanOptions;
+
+use super::{FileChange, Recovery, StopBy};
+use crate::{Error, Finding, Node, Result, Severity};
+
+/// Says what bringing back this node takes, and checks beforehand what could go wrong. Changes nothing at all.
+///
+/// A recovery with a finding of [`Severity::Error`] is not applied.
+///
+/// # Errors
+/// `NotFound` and `InvalidInput` where it is not clear which etcd is meant, or an option contradicts another; `Refused` where nothing can
+/// be planned: no member of the new cluster is this node's, nothing tells what starts etcd, what starts it cannot be changed safely;
+/// `Misconfigured` where its data is in no volume; those of the library where the snapshot is not sound.
+pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Result<Recovery> {
+    let path = std::path::absolute(snapshot)
+        .map_err(|e| Error::io("find the absolute path of", snapshot, e))?;
+    let snapshot = Snapshot::open(&path)?;
+    let etcd = node.etcd(options.etcd.as_deref())?;
+
+    let members = members::members(etcd, &snapshot, options)?;
+    let target = place::target(etcd, options)?;
+    let stopping = place::stopping(etcd, options)?;
+    let changes: Vec<FileChange> = Vec::new();
+
+    let decided = prove::decide(etcd, &snapshot, &members.cluster, None, options)?;
+    let tried = prove::try_out(&snapshot, &decided, &members.own, &target, options)?;
+    let revision = match &decided.bump {
+        Some(bump) => bump.revision,
+        None => tried.snapshot_revision,
+    };
+
+    let mut findings: Vec<Finding> = Vec::new();
+    findings.extend(owners::owned(etcd, &path));
+    findings.extend(members.findings.iter().cloned());
+    findings.extend(stopping.findings);
+    findings.extend(tried.findings);
+    if let StopBy::Manifests { .. } = &stopping.stop
+        && let crate::RunBy::StaticPod { manifest, .. } = &etcd.run_by
+    {
+        findings.extend(pods::extra(&stopping.manifests, manifest, node));
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+
+    let all = members.cluster.members().len();
+    let stamp = options.stamp();
+    let steps = steps::steps(&steps::Making {
+        snapshot: &path,
+        etcd,
+        restore: &decided.restore,
+        member: &members.own,
+        target: &target,
+        owner: None,
+        stop: &stopping.stop,
+        changes: &changes,
+        stamp: &stamp,
+        revision: revision.get(),
+        waits_for: elsewhere::quorum(all) - 1,
+    });
+    let stops_components =
+        matches!(&stopping.stop, StopBy::Manifests { manifests, .. } if manifests.len() > 1);
+    Ok(Recovery {
+        schema: 1,
+        snapshot_sha256: decided.restore.snapshot_sha256,
+        revision,
+        etcd: etcd.clone(),
+        member: members.own.clone(),
+        others: elsewhere::others(
+            &members,
+            &snapshot_members(&snapshot)?,
+            etcd,
+            &path,
+            options,
+        ),
+        afterwards: elsewhere::afterwards(
+            etcd,
+            stops_components,
+            all,
+            decided.restore.bump_revision,
+        ),
+        snapshot: path,
+        restore: decided.restore,
+        target,
+        owner: None,
+        stop: stopping.stop,
+        changes,
+        steps,
+        findings,
+    })
+}
+
+impl Recovery {
+    /// Whether something was found that keeps it from being applied.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.severity == Severity::Error)
+    }
+}

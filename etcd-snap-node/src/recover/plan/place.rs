@@ -1,0 +1,186 @@
+//! Where the new member goes, and how etcd is stopped meanwhile.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component as Part, Path, PathBuf};
+
+use super::PlanOptions;
+use super::pods::{self, Manifest};
+use crate::recover::{MovedManifest, RecoveryTarget, StopBy};
+use crate::{Error, ErrorKind, Etcd, Finding, Result, RunBy};
+
+/// What is made aside has this name, and then the time. No server takes it for a member, and no kubelet for a manifest.
+const ASIDE: &str = ".etcd-snap-recovery-";
+
+/// In the data directory itself: that may be a mount point, and what is beside it on another filesystem.
+pub(super) fn target(etcd: &Etcd, options: &PlanOptions) -> Result<RecoveryTarget> {
+    let data_dir = etcd.host_data_dir()?;
+    let wal_dir = match &etcd.wal_dir {
+        Some(place) => Some(place.host.clone().ok_or_else(|| {
+            Error::new(
+                ErrorKind::Misconfigured,
+                format!(
+                    "the WAL, {}, is in no volume: it is in the container's own layer, which is lost with the container",
+                    place.path.display()
+                ),
+            )
+            .with_path(&place.path)
+            .with_remedy("mount a directory of the machine there, or leave --wal-dir out")
+        })?),
+        None => None,
+    };
+    let Some(new) = &options.new_data_dir else {
+        let aside = format!("{ASIDE}{}", options.stamp());
+        return Ok(RecoveryTarget::InPlace {
+            staged: data_dir.join(&aside),
+            staged_wal: wal_dir.as_ref().map(|wal_dir| wal_dir.join(&aside)),
+            data_dir,
+            wal_dir,
+        });
+    };
+    let new = clean(new)?;
+    let refused = |sentence: String, remedy: &str| {
+        Err(Error::new(ErrorKind::Refused, sentence)
+            .with_path(&new)
+            .with_remedy(remedy))
+    };
+    if let Some(wal_dir) = wal_dir {
+        return refused(
+            format!(
+                "the WAL has a directory of its own, {}, which would have to change as well",
+                wal_dir.display()
+            ),
+            "leave --new-data-dir out: the member is swapped in place then, its WAL too",
+        );
+    }
+    if new.starts_with(&data_dir) || data_dir.starts_with(&new) {
+        return refused(
+            format!(
+                "{} is in the data directory {}, or the other way round",
+                new.display(),
+                data_dir.display()
+            ),
+            "name a directory beside it, or leave --new-data-dir out",
+        );
+    }
+    let on_disk = options.root.open_as(&new);
+    match fs::read_dir(&on_disk).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => {}
+        Ok(false) => {
+            return refused(
+                format!("{} is not empty", new.display()),
+                "name a directory that is absent or empty",
+            );
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(Error::io("look into", &new, e)),
+    }
+    Ok(RecoveryTarget::NewDataDir { data_dir: new })
+}
+
+/// Nothing is made of `..`, whose meaning depends on links.
+fn clean(path: &Path) -> Result<PathBuf> {
+    let odd = path
+        .components()
+        .any(|part| !matches!(part, Part::Normal(_) | Part::RootDir));
+    let in_words = path
+        .to_str()
+        .is_some_and(|text| !text.chars().any(|it| it.is_control()) && text.trim() == text);
+    if odd || !in_words || !path.is_absolute() || path.parent().is_none() {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!(
+                "{} cannot be the new data directory: give an absolute path without `..`",
+                path.display()
+            ),
+        ));
+    }
+    Ok(path.components().collect())
+}
+
+/// How etcd is stopped, and what was found on the way.
+pub(super) struct Stopping {
+    pub(super) stop: StopBy,
+    /// All that kubelet would run, where it runs etcd.
+    pub(super) manifests: Vec<Manifest>,
+    pub(super) findings: Vec<Finding>,
+}
+
+pub(super) fn stopping(etcd: &Etcd, options: &PlanOptions) -> Result<Stopping> {
+    let unit = |unit: &str| Stopping {
+        stop: StopBy::Unit {
+            unit: unit.to_owned(),
+        },
+        manifests: Vec::new(),
+        findings: Vec::new(),
+    };
+    match &etcd.run_by {
+        RunBy::StaticPod { manifest, .. } => by_kubelet(manifest, options),
+        RunBy::Systemd { unit: name, .. } => Ok(unit(name)),
+        RunBy::Embedded { service } => Ok(unit(service)),
+        RunBy::Process => Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "nothing tells what starts {}: neither kubelet nor systemd does",
+                etcd.title()
+            ),
+        )
+        .with_remedy(
+            "stop it yourself, `etcd-snap restore --replace --data-dir DIR`, and start it again",
+        )),
+    }
+}
+
+fn by_kubelet(manifest: &Path, options: &PlanOptions) -> Result<Stopping> {
+    let root = &options.root;
+    let directory = manifest.parent().unwrap_or(Path::new("/")).to_owned();
+    let manifests = pods::manifests(root, &directory)?;
+    let mut findings = Vec::new();
+    let device = |path: &Path| fs::metadata(root.open_as(path)).map(|it| it.dev()).ok();
+    let beside = directory.parent().unwrap_or(Path::new("/"));
+    let aside = match device(beside) == device(&directory) {
+        true => beside.join(format!("etcd-snap-recovery-{}", options.stamp())),
+        false => {
+            let inside = directory.join(format!("{ASIDE}{}", options.stamp()));
+            findings.push(
+                Finding::note(
+                    "manifests-aside-inside",
+                    format!(
+                        "{} is a filesystem of its own, so that manifests are kept in {} meanwhile, a directory that kubelet does not \
+                         look into",
+                        directory.display(),
+                        inside.display()
+                    ),
+                )
+                .at(&directory),
+            );
+            inside
+        }
+    };
+    let moved = pods::to_stop(&manifests, manifest)?
+        .into_iter()
+        .map(|manifest| MovedManifest {
+            to: aside.join(manifest.path.file_name().unwrap_or_default()),
+            from: manifest.path,
+            pod: manifest.pod.unwrap_or_default(),
+            sha256: manifest.sha256,
+        })
+        .collect();
+    Ok(Stopping {
+        stop: StopBy::Manifests {
+            directory,
+            aside,
+            manifests: moved,
+        },
+        manifests,
+        findings,
+    })
+}
+
+/// The path itself, or the first directory above it that is there.
+pub(super) fn nearest(path: &Path, root: &crate::Root) -> PathBuf {
+    path.ancestors()
+        .find(|it| root.open_as(it).is_dir())
+        .unwrap_or(Path::new("/"))
+        .to_owned()
+}
