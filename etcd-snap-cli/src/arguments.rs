@@ -103,6 +103,7 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
     // Who asks nobody is not to fail for a variable that is about asking.
     for (name, flags) in [
         ("verify", &["--against"][..]),
+        ("doctor", &["--endpoints", "--discovery-srv", "-d"]),
         ("restore", &["--endpoints", "--discovery-srv", "-d"]),
     ] {
         let asks = |argument: std::ffi::OsString| {

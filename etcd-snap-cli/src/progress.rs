@@ -67,6 +67,14 @@ impl Progress {
         }
     }
 
+    /// Whether the work may go on: no signal has asked to stop.
+    pub(crate) fn go_on(&self) -> ControlFlow<()> {
+        match self.interrupt.signal() {
+            Some(_) => ControlFlow::Break(()),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
     /// Takes the bar away, so that what follows begins on a clean line.
     pub(crate) fn finish(&self) {
         if let Some(shown) = &self.shown {
@@ -84,10 +92,7 @@ impl Observer for Progress {
         if let Some(shown) = &self.shown {
             locked(shown).event(event, Instant::now());
         }
-        match self.interrupt.signal() {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
+        self.go_on()
     }
 }
 

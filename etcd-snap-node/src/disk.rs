@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -112,6 +112,88 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
         Ok(()) => sync_directory_of(path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(Error::io("remove", path, e)),
+    }
+}
+
+/// Removes a directory if nothing is in it.
+pub(crate) fn remove_empty_directory(path: &Path) -> Result<()> {
+    match fs::remove_dir(path) {
+        Ok(()) => sync_directory_of(path),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+            ) =>
+        {
+            Ok(())
+        }
+        Err(e) => Err(Error::io("remove the directory", path, e)),
+    }
+}
+
+/// Gives a directory the owner, the group and the SELinux label of another; only root can give things away, and for others nothing
+/// changes.
+pub(crate) fn own_like(path: &Path, like: &Path) -> Result<()> {
+    /// Where SELinux keeps the label of a file, which is a line of some dozen letters.
+    const LABEL: &str = "security.selinux";
+    const LONGEST: usize = 4096;
+    let failed = |e: io::Error| Error::io("give its owner to", path, e);
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let there = fs::metadata(like).map_err(|e| Error::io("look at", like, e))?;
+    chown(path, Some(there.uid()), Some(there.gid())).map_err(failed)?;
+    let mut label = vec![0; LONGEST];
+    if let Ok(length) = rustix::fs::getxattr(like, LABEL, label.as_mut_slice()) {
+        label.truncate(length);
+        match rustix::fs::setxattr(path, LABEL, &label, rustix::fs::XattrFlags::empty()) {
+            // The label is of another filesystem: this one has none.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+            Err(e) => return Err(failed(e.into())),
+        }
+    }
+    Ok(())
+}
+
+/// Gives a directory to a user and a group.
+pub(crate) fn own(path: &Path, uid: u32, gid: u32) -> Result<()> {
+    chown(path, Some(uid), Some(gid)).map_err(|e| Error::io("give its owner to", path, e))
+}
+
+/// A file that is locked for as long as this lives, by one process of the machine.
+#[derive(Debug)]
+pub(crate) struct Locked(File);
+
+/// Locks a file, which is made if it is not there; `Err` with what its holder wrote into it where somebody has the lock.
+pub(crate) fn lock(path: &Path) -> Result<std::result::Result<Locked, String>> {
+    let failed = |e| Error::io("lock", path, e);
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Ok(Locked(file))),
+        Err(fs::TryLockError::WouldBlock) => Ok(Err(fs::read_to_string(path).unwrap_or_default())),
+        Err(fs::TryLockError::Error(e)) => Err(failed(e)),
+    }
+}
+
+impl Drop for Locked {
+    /// A process that this one is just starting shares the lock for a moment: closing the file alone would leave it to that one.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+impl Locked {
+    /// Says in the file who has it: for those who find it locked.
+    pub(crate) fn says(&self, text: &str) -> io::Result<()> {
+        self.0.set_len(0)?;
+        std::os::unix::fs::FileExt::write_all_at(&self.0, text.as_bytes(), 0)
     }
 }
 

@@ -57,6 +57,54 @@ pub(crate) fn lock_database(
     }
 }
 
+/// Makes sure that no server, and no tool, uses the database and the log of a member: for those who wait until it has stopped.
+/// `wal_dir` is given where the log has a directory of its own. What is not there is not used.
+///
+/// The lock of the database counts, and whoever has one of the files open, as far as this process may see that.
+///
+/// # Errors
+/// `Busy` with who has it; `Unsupported` where the filesystem has no locks; `AccessDenied` or `Io` where the files cannot be opened.
+pub fn require_stopped(data_dir: impl AsRef<Path>, wal_dir: Option<&Path>) -> Result<()> {
+    let data_dir = data_dir.as_ref();
+    drop(lock_database(&crate::io::Disk, data_dir)?);
+    let own = wal(data_dir);
+    let wal_dir = wal_dir.unwrap_or(&own);
+    let names = match crate::io::Disk.list(wal_dir) {
+        Ok(names) => names,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(e) => return Err(Error::io("look into the WAL directory", wal_dir, e)),
+    };
+    let is_segment =
+        |name: &std::ffi::OsString| name.to_str().is_some_and(|name| name.ends_with(".wal"));
+    let mut files = vec![database(data_dir)];
+    files.extend(
+        names
+            .iter()
+            .filter(|name| is_segment(name))
+            .map(|name| wal_dir.join(name)),
+    );
+    for path in &files {
+        if let Some(user) = users_of(path).first() {
+            return Err(in_use(path, data_dir, Some(user)));
+        }
+    }
+    Ok(())
+}
+
+fn in_use(path: &Path, data_dir: &Path, by: Option<&String>) -> Error {
+    let by = by.map(|user| format!("; it is {user}"));
+    Error::new(
+        ErrorKind::Busy,
+        format!(
+            "{} is in use: stop the etcd that runs in {}, or wait for the tool that has the lock{}",
+            path.display(),
+            data_dir.display(),
+            by.unwrap_or_default()
+        ),
+    )
+    .with_path(path)
+}
+
 fn lock(
     storage: &dyn Storage,
     data_dir: &Path,
@@ -68,19 +116,7 @@ fn lock(
         .map_err(|e| not_opened(data_dir, named, e))?
     {
         Lock::Held(file) | Lock::HeldHere(file) => Ok(file),
-        Lock::Busy => {
-            let by = users_of(path).first().map(|user| format!("; it is {user}"));
-            Err(Error::new(
-                ErrorKind::Busy,
-                format!(
-                    "{} is in use: stop the etcd that runs in {}, or wait for the tool that has the lock{}",
-                    named.display(),
-                    data_dir.display(),
-                    by.unwrap_or_default()
-                ),
-            )
-            .with_path(named))
-        }
+        Lock::Busy => Err(in_use(named, data_dir, users_of(path).first())),
         Lock::Unsupported(_) => Err(Error::new(
             ErrorKind::Unsupported,
             format!(

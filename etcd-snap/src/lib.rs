@@ -1,6 +1,6 @@
 //! Takes, proves and restores snapshots of etcd, the database under every Kubernetes cluster, without Go.
 //!
-//! Nine verbs, each with its options and its report:
+//! Ten verbs, each with its options and its report:
 //!
 //! * `save` (feature `client`, on by default) takes a snapshot from a running server; `save_chunks` (feature `stream`) from
 //!   any stream of chunks. The file gets its name when digest, pages and records are checked.
@@ -8,6 +8,7 @@
 //!   once, as far as that shows.
 //! * [`status`] gives the numbers that etcd's own tools print, and [`fast_status`] in milliseconds what a few pages tell.
 //! * [`hash_kv`] gives the hash by which members compare their keys, as a live one would answer it.
+//! * [`keys`] looks single keys of a file up: whether one is there, how many begin alike, some by chance.
 //! * `attest` (feature `client`) compares a file with what the living members of its cluster hold.
 //! * `api` (feature `client`) asks members single questions: status, members, alarms, keys.
 //! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
@@ -70,6 +71,8 @@ pub mod fuzzing;
 mod hash_kv;
 mod io;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+pub mod keys;
+#[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 mod manifest;
 mod membership;
 #[cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
@@ -109,6 +112,7 @@ pub use bbolt::PageId;
 pub use client::{Cluster, Password, Tls, TlsBuilder, api};
 #[cfg(feature = "discovery")]
 pub use client::{Discovered, Discovery};
+pub use data_dir::require_stopped;
 pub use defrag::{DefragOptions, DefragReport, defrag};
 pub use digest::Digest;
 pub use error::{Error, ErrorKind, Result};
@@ -124,8 +128,8 @@ pub use restore::{
     Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, Dropped, FoundAlarm,
     FoundAuth, FoundLeases, FoundMember, Inventory, MemberTarget, Owner, PlanFile, PlannedMember,
     Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen, SeenIn,
-    SnapshotMember, UndoOptions, UndoReport, compare_restored, decide_bump, restore,
-    snapshot_members, undo_restore,
+    SnapshotMember, SwapOptions, SwapReport, UndoOptions, UndoReport, compare_restored,
+    decide_bump, restore, snapshot_members, swap_member, undo_restore,
 };
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};

@@ -1,18 +1,173 @@
-//! `etcd-snap doctor`: what would make a backup or a restore fail.
+//! `etcd-snap doctor`: everything that would make a backup or a restore fail.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use comfy_table::Table;
+use etcd_snap_node::{
+    DiscoverOptions, DoctorOptions, DoctorReport, Event, Observer, Root, Severity, discover, doctor,
+};
 
 use crate::arguments::Output;
+use crate::connection::Connection;
+use crate::exit;
 use crate::failure::{Failure, Result};
+use crate::interrupt::Interrupt;
+use crate::journal;
+use crate::progress::Progress;
+use crate::render::{self, Render, findings};
+use crate::values;
 
 /// Look for all that would make a backup or a restore fail
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Looked at are every etcd of this machine, its certificates and its disk; the members of its cluster: reach, leader, \
+alarms, quota, free pages, lag, versions, and whether all hold the same; and with --backups, whether the newest backup is \
+young enough, and one. Nothing is changed.
+
+The exit code is 0 where nothing worse than notes was found, 17 for warnings and 18 for errors.
+
 Examples:
-  etcd-snap doctor")]
-pub(crate) struct Arguments {}
+  etcd-snap doctor
+
+  etcd-snap doctor --backups /var/backups/etcd \\
+    --max-age 26h
+
+  etcd-snap doctor --offline --root /mnt/rescued
+
+  etcd-snap doctor --endpoints https://10.0.0.1:2379 \\
+    --cacert ca.crt \\
+    --cert client.crt --key client.key -w json")]
+pub(crate) struct Arguments {
+    /// Look at a machine's tree below this directory
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/",
+        help_heading = "Machine"
+    )]
+    root: PathBuf,
+    /// Of several etcds, only the one with this name, unit or pod
+    #[arg(long, value_name = "NAME", help_heading = "Machine")]
+    etcd: Option<String>,
+    /// Ask no member anything
+    #[arg(long, conflicts_with = "endpoints", help_heading = "Members")]
+    offline: bool,
+    /// Do not compare what members hold, which each of them reads for it
+    #[arg(long, help_heading = "Members")]
+    no_hash: bool,
+    /// Where backups are; may be given several times
+    #[arg(long, value_name = "DIR", help_heading = "Backups")]
+    backups: Vec<PathBuf>,
+    /// How old the newest may be
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "26h",
+        value_parser = values::waiting_time,
+        help_heading = "Backups"
+    )]
+    max_age: Duration,
+    /// Do not read the newest one whole
+    #[arg(long, help_heading = "Backups")]
+    no_verify: bool,
+    /// Ask these members, with commas, instead of those of this machine
+    #[arg(
+        long,
+        value_name = "URLS",
+        env = "ETCDCTL_ENDPOINTS",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
+    endpoints: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
-    let _ = (arguments, output);
-    Err(Failure::Usage("not built yet".into()))
+    let root = Root::new(&arguments.root);
+    let mut options = DoctorOptions::default()
+        .with_root(root.clone())
+        .with_asking(!arguments.offline)
+        .with_comparing(!arguments.no_hash)
+        .with_max_age(arguments.max_age)
+        .with_proving(!arguments.no_verify);
+    if let Some(name) = &arguments.etcd {
+        options = options.with_etcd(name);
+    }
+    for directory in &arguments.backups {
+        options = options.with_backups(directory);
+    }
+    let domain = arguments.connection.finds_endpoints().then_some("");
+    if let Some(endpoints) = arguments.endpoints.as_deref().or(domain) {
+        options = options.with_cluster(arguments.connection.cluster(endpoints)?);
+    }
+    let interrupt = Interrupt::listen()?;
+    let progress = Arc::new(Progress::new(output.quiet, interrupt.clone()));
+    let options = options.with_observer(Arc::new(Told(Arc::clone(&progress))));
+    let looked = discover(&DiscoverOptions::default().with_root(root))
+        .and_then(|node| doctor(&node, &options));
+    progress.finish();
+    let report = looked.map_err(|error| match interrupt.signal() {
+        Some(signal) if error.kind() == etcd_snap_node::ErrorKind::Cancelled => {
+            Failure::Stopped(signal)
+        }
+        _ => error.into(),
+    })?;
+    render::print(&report, output.write_out)?;
+    match report.worst() {
+        Some(Severity::Error) => Err(Failure::Reported { code: exit::ERRORS }),
+        Some(Severity::Warning) => Err(Failure::Reported {
+            code: exit::WARNINGS,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Passes on what is done.
+struct Told(Arc<Progress>);
+
+impl Observer for Told {
+    fn event(&self, event: &Event) -> ControlFlow<()> {
+        match event {
+            Event::Library(event) => etcd_snap::Observer::event(self.0.as_ref(), event),
+            Event::Note(note) => {
+                journal::detail(note);
+                self.0.go_on()
+            }
+            _ => self.0.go_on(),
+        }
+    }
+}
+
+impl Render for DoctorReport {
+    fn simple(&self) -> String {
+        let mut text = findings::lines(&self.findings);
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str("Looked at\n");
+        for seen in &self.looked_at {
+            text.push_str(&format!("  {}\n", render::text::visible(seen)));
+        }
+        let found = findings::count(&self.findings);
+        text.push_str(&format!("Result: {found}\n"));
+        text
+    }
+
+    fn tables(&self) -> Vec<Table> {
+        let mut seen = render::frame();
+        seen.set_header(["looked at"]);
+        for what in &self.looked_at {
+            seen.add_row([render::text::visible(what)]);
+        }
+        if self.findings.is_empty() {
+            vec![seen]
+        } else {
+            vec![findings::table(&self.findings), seen]
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Reports on standard output: a few lines to read, a table, or JSON.
 
 pub(crate) mod attest;
+pub(crate) mod findings;
 pub(crate) mod text;
 
 use std::io::{self, Write};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::{etcd_snap, golden, said};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 14] = [
     "",
     "save",
     "verify",
@@ -13,6 +13,10 @@ const COMMANDS: [&str; 10] = [
     "restore",
     "defrag",
     "squeeze",
+    "discover",
+    "drill",
+    "recover",
+    "doctor",
     "completion",
     "man",
 ];

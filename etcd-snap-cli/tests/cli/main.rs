@@ -2,6 +2,7 @@
 
 mod attest;
 mod defrag;
+mod doctor;
 mod drop_in;
 mod help;
 mod journal;

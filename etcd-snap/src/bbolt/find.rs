@@ -52,6 +52,18 @@ impl<'a> Lookup<'a> {
         Ok(Some(leaf.value_part(&element, 0, len)?.to_vec()))
     }
 
+    /// A value of any size.
+    pub(crate) fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, PageError> {
+        let Some((mut leaf, index)) = self.find(key)? else {
+            return Ok(None);
+        };
+        let element = leaf.leaf_element(index)?;
+        if element.is_bucket() {
+            return Ok(None);
+        }
+        Ok(Some(leaf.value(&element)?))
+    }
+
     fn find(&self, key: &[u8]) -> Result<Option<(PageView<'a>, u16)>, PageError> {
         let root = match self.root {
             None => return Ok(None),

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::image::{Branch, Leaf};
 use super::meta::Meta;
 use super::page::{PageId, PageKind};
-use super::pages::{PageError, Pages};
-use super::view::{LeafElement, PageView};
+use super::pages::Pages;
+use super::view::PageView;
 use crate::io::ReadAt;
 use crate::problem::ProblemCode;
 use crate::{Error, ErrorKind, Result};
@@ -171,7 +171,7 @@ fn leaves(view: &mut PageView<'_>, elements: &mut Vec<Leaf>, bytes: &mut u64) ->
             let message = format!("key {index} is not greater than the one before it");
             return Err(view.damaged(ProblemCode::KeyOrder, message).into());
         }
-        let value = value(view, &element)?;
+        let value = view.value(&element)?;
         elements.push(Leaf {
             key,
             value,
@@ -179,16 +179,6 @@ fn leaves(view: &mut PageView<'_>, elements: &mut Vec<Leaf>, bytes: &mut u64) ->
         });
     }
     Ok(())
-}
-
-fn value(view: &mut PageView<'_>, element: &LeafElement) -> Result<Vec<u8>, PageError> {
-    let mut value = Vec::new();
-    while (value.len() as u64) < u64::from(element.value_len()) {
-        let at = value.len() as u32;
-        let len = (element.value_len().saturating_sub(at) as usize).min(PageView::AT_ONCE);
-        value.extend_from_slice(view.value_part(element, at, len)?);
-    }
-    Ok(value)
 }
 
 /// The elements of a branch page. `bytes` counts them with those of the other pages that are held.

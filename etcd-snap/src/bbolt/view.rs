@@ -321,6 +321,17 @@ impl<'a> PageView<'a> {
         )
     }
 
+    /// All of a value, of any size.
+    pub(crate) fn value(&mut self, element: &LeafElement) -> Result<Vec<u8>, PageError> {
+        let mut value = Vec::new();
+        while (value.len() as u64) < u64::from(element.value_len) {
+            let at = value.len() as u32;
+            let len = (element.value_len.saturating_sub(at) as usize).min(Self::AT_ONCE);
+            value.extend_from_slice(self.value_part(element, at, len)?);
+        }
+        Ok(value)
+    }
+
     /// The most bytes of a value that can be had in one piece.
     pub(crate) const AT_ONCE: usize = WINDOW;
 

@@ -49,6 +49,16 @@ enum Verb {
     Replace,
     /// Of a replacement.
     Undo,
+    /// Of what was made aside into its place, over an old member.
+    Swap,
+    /// The same where nothing is.
+    MoveIn,
+}
+
+impl Verb {
+    fn is_over_old(self) -> bool {
+        !matches!(self, Self::Restore | Self::MoveIn)
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -58,6 +68,8 @@ struct Case {
     /// Data directories and WAL directories.
     targets: &'static [(&'static str, Option<&'static str>)],
     disk: fn(FaultyDisk) -> FaultyDisk,
+    /// Whether what is swapped in is made in the very directories that it goes to.
+    inside: bool,
 }
 
 const NOTHING: Case = Case {
@@ -65,15 +77,26 @@ const NOTHING: Case = Case {
     existing: &[],
     targets: &[("data", None)],
     disk: |disk| disk,
+    inside: false,
 };
 
 impl Case {
     fn targets(&self, root: &Path) -> Vec<MemberTarget> {
+        self.places(root, "")
+    }
+
+    /// Where members are made that are swapped in.
+    fn staged(&self, root: &Path) -> Vec<MemberTarget> {
+        self.places(root, if self.inside { "/staged" } else { "-staged" })
+    }
+
+    fn places(&self, root: &Path, suffix: &str) -> Vec<MemberTarget> {
         let names = ["m1", "m2", "m3"];
+        let place = |name: &str| root.join(format!("{name}{suffix}"));
         let of = |(name, (data, wal)): (&&str, &(&str, Option<&str>))| {
-            let target = MemberTarget::new(*name, root.join(data));
+            let target = MemberTarget::new(*name, place(data));
             match wal {
-                Some(wal) => target.with_wal_dir(root.join(wal)),
+                Some(wal) => target.with_wal_dir(place(wal)),
                 None => target,
             }
         };
@@ -81,15 +104,17 @@ impl Case {
     }
 
     fn restore(&self, root: &Path, storage: &Arc<dyn Storage>, token: &str) -> Result<()> {
-        let options = RestoreOptions::default().with_replace(self.verb != Verb::Restore);
-        restore_with(
-            storage,
-            &snapshot(),
-            &cluster(token),
-            &self.targets(root),
-            &options,
-        )
-        .map(|_| ())
+        self.restore_to(&self.targets(root), storage, token)
+    }
+
+    fn restore_to(
+        &self,
+        targets: &[MemberTarget],
+        storage: &Arc<dyn Storage>,
+        token: &str,
+    ) -> Result<()> {
+        let options = RestoreOptions::default().with_replace(self.verb.is_over_old());
+        restore_with(storage, &snapshot(), &cluster(token), targets, &options).map(|_| ())
     }
 
     fn storage(&self) -> Arc<dyn Storage> {
@@ -100,7 +125,7 @@ impl Case {
         for directory in self.existing {
             fs::create_dir_all(root.join(directory)).unwrap();
         }
-        if self.verb != Verb::Restore {
+        if self.verb.is_over_old() {
             let fresh = Case {
                 verb: Verb::Restore,
                 ..*self
@@ -110,9 +135,20 @@ impl Case {
         if self.verb == Verb::Undo {
             self.restore(root, &self.storage(), "new").unwrap();
         }
+        if matches!(self.verb, Verb::Swap | Verb::MoveIn) {
+            self.restore_to(&self.staged(root), &self.storage(), "new")
+                .unwrap();
+        }
     }
 
     fn run(&self, root: &Path, storage: &Arc<dyn Storage>) -> Result<()> {
+        if matches!(self.verb, Verb::Swap | Verb::MoveIn) {
+            let options = SwapOptions::default().with_storage(Arc::clone(storage));
+            for (staged, target) in self.staged(root).iter().zip(&self.targets(root)) {
+                swap_member(staged, target, &options)?;
+            }
+            return Ok(());
+        }
         if self.verb != Verb::Undo {
             return self.restore(root, storage, "new");
         }
@@ -254,7 +290,7 @@ fn every_operation_may_be_the_last(case: &Case) {
     let targets = case.targets(root);
     let before: Vec<_> = targets
         .iter()
-        .map(|target| (case.verb != Verb::Restore).then(|| Files::of(target)))
+        .map(|target| case.verb.is_over_old().then(|| Files::of(target)))
         .collect();
     let recorder = Recorder::new(root, Arc::new((case.disk)(sound())));
     let storage: Arc<dyn Storage> = Arc::new(recorder.clone());
@@ -306,7 +342,9 @@ fn every_operation_may_be_the_last(case: &Case) {
             match (&again, case.verb) {
                 (Ok(()), _) => {}
                 (Err(e), Verb::Restore) => assert_eq!(e.kind(), ErrorKind::Occupied, "{at}: {e}"),
-                (Err(e), Verb::Undo) => assert_eq!(e.kind(), ErrorKind::NotFound, "{at}: {e}"),
+                (Err(e), Verb::Undo | Verb::Swap | Verb::MoveIn) => {
+                    assert_eq!(e.kind(), ErrorKind::NotFound, "{at}: {e}");
+                }
                 (Err(e), Verb::Replace) => panic!("{at}: {e}: {:?}", std::error::Error::source(e)),
             }
             for (i, target) in targets.iter().enumerate() {
@@ -415,6 +453,37 @@ layouts! {
         verb: Verb::Undo,
         targets: &[("data", Some("wal"))],
         disk: |disk| disk.with_mount_point("wal"),
+        ..NOTHING
+    };
+    swapped: Case { verb: Verb::Swap, ..NOTHING };
+    swapped_by_steps: Case { verb: Verb::Swap, disk: FaultyDisk::without_exchange, ..NOTHING };
+    swapped_with_wal: Case { verb: Verb::Swap, targets: &[("data", Some("wal"))], ..NOTHING };
+    swapped_with_mounted_wal: Case {
+        verb: Verb::Swap,
+        targets: &[("data", Some("wal"))],
+        disk: |disk| disk.with_mount_point("wal"),
+        ..NOTHING
+    };
+    swapped_from_within: Case { verb: Verb::Swap, inside: true, ..NOTHING };
+    swapped_with_wal_from_within: Case {
+        verb: Verb::Swap,
+        targets: &[("data", Some("wal"))],
+        inside: true,
+        ..NOTHING
+    };
+    moved_in: Case { verb: Verb::MoveIn, ..NOTHING };
+    moved_in_with_wal_from_within: Case {
+        verb: Verb::MoveIn,
+        existing: &["data", "wal"],
+        targets: &[("data", Some("wal"))],
+        inside: true,
+        ..NOTHING
+    };
+    moved_into_empty: Case { verb: Verb::MoveIn, existing: &["data"], ..NOTHING };
+    moved_in_with_wal: Case {
+        verb: Verb::MoveIn,
+        existing: &["data"],
+        targets: &[("data", Some("wal"))],
         ..NOTHING
     };
 }

@@ -20,6 +20,8 @@ mod room;
 mod seen;
 mod squeezed;
 mod staging;
+mod successor;
+mod swap;
 mod undo;
 mod unfinished;
 mod version;
@@ -44,6 +46,7 @@ pub use owner::Owner;
 pub use plan::{PlanFile, PlannedMember, RestorePlan};
 pub use report::{Replaced, RestoreReport, RestoredMember};
 pub use seen::{Seen, SeenIn};
+pub use swap::{SwapOptions, SwapReport, swap_member};
 pub use undo::{UndoOptions, UndoReport, undo_restore};
 
 use crate::io::{Disk, NewFile, Storage};

@@ -100,7 +100,7 @@ pub(super) fn by_steps(
             Wal::New(_) | Wal::Existing(_) => {}
             // Before what takes its name.
             Wal::Renamed { path, kept } => steps.then.insert(0, rename(path, kept)),
-            Wal::Emptied { path, kept } => steps.empty(path, kept)?,
+            Wal::Emptied { path, kept } => steps.empty(path, kept, None)?,
         }
     }
     for segment in segments {
@@ -169,12 +169,14 @@ impl Steps {
         Ok(())
     }
 
-    /// A WAL directory that stays: what is in it goes to a directory inside.
-    pub(super) fn empty(&mut self, wal: &Path, kept: &Path) -> Result<()> {
+    /// A WAL directory that stays: what is in it goes to a directory inside, but for what comes.
+    pub(super) fn empty(&mut self, wal: &Path, kept: &Path, coming: Option<&Path>) -> Result<()> {
         self.then.push(Step::MakeDir { path: place(kept) });
         for name in names(wal)? {
-            if !is_kept_wal(&name) && name != "lost+found" && !is_staged_name(&name) {
-                self.then.push(rename(wal.join(&name), kept.join(&name)));
+            let path = wal.join(&name);
+            let stays = is_kept_wal(&name) || name == "lost+found" || is_staged_name(&name);
+            if !stays && !coming.is_some_and(|coming| coming.starts_with(&path)) {
+                self.then.push(rename(path, kept.join(&name)));
             }
         }
         Ok(())
@@ -189,8 +191,28 @@ impl Steps {
         Ok(())
     }
 
+    /// A member with a WAL elsewhere comes to a place that nothing has: the database is covered where it is, `from` becomes
+    /// `to`, and the database in it gets its name back. The barrier is in `snap`, which is `new_snap` then.
+    pub(super) fn move_in(&mut self, snap: &Path, new_snap: &Path, from: &Path, to: &Path) {
+        self.first.push(Step::Cover {
+            database: place(snap.join("db")),
+            barrier: place(snap.join(BARRIER)),
+            kept: Some(place(snap.join(WAITING))),
+        });
+        self.first.push(rename(from, to));
+        self.uncover.push(Step::Uncover {
+            from: place(new_snap.join(WAITING)),
+            to: place(new_snap.join("db")),
+            barrier: place(new_snap.join(BARRIER)),
+        });
+    }
+
     pub(super) fn rename(&mut self, from: &Path, to: &Path) {
         self.then.push(rename(from, to));
+    }
+
+    pub(super) fn make(&mut self, path: &Path) {
+        self.then.push(Step::MakeDir { path: place(path) });
     }
 
     /// The step that decides brings back the database of the only member; where there are more of them, it makes an empty directory

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout::{free_name_of, now, require_replaceable, resolve};
+use super::layout::{now, resolve};
 use super::owner::require_writable;
-use super::replace::{BARRIER, MARKER, Steps, by_exchange, names};
-use super::staging::{latecomers, require_unused};
+use super::replace::names;
+use super::staging::require_unused;
+use super::successor::{ComingWal, Successor};
 use super::unfinished::{Ended, journal_for, settle, tidy};
-use crate::data_dir::{barrier, lock_database};
-use crate::io::{Change, Disk, Place, Storage, directory_of, write_file};
+use crate::data_dir::lock_database;
+use crate::io::{Disk, Storage, directory_of};
 use crate::observe::{Event, Observer, Phase, Silent, tell};
 use crate::{Error, ErrorKind, Result};
 
@@ -131,12 +132,11 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
     require_unused(&database)?;
     require_writable(&data_dir)?;
     let now = now();
-    let wal = OldWal::find(&old, &directory, options)?;
+    let wal = old_wal(&old, &directory, options)?;
 
     tell(observer, &Event::Started(Phase::Publish))?;
     let journal = journal_for(&data_dir)?;
     tidy(storage.as_ref(), &journal);
-    let aside = free_name_of(&data_dir, &format!("member.undone-{now}"))?;
     if std::fs::symlink_metadata(&directory).is_err() {
         // Somebody has moved it away.
         let renamed = storage.rename_new(&old, &directory);
@@ -144,24 +144,20 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
         let synced = storage.sync_dir(&data_dir);
         synced.map_err(|e| Error::io("sync the directory", &data_dir, e))?;
     } else {
-        require_replaceable(storage.as_ref(), &directory)?;
-        let is_exchanged =
-            wal == OldWal::Inside && exchange(storage, &journal, &old, &directory, &aside)?;
-        if !is_exchanged {
-            let text = barrier(&data_dir, &journal);
-            report.wal_set_aside = by_steps(
-                storage,
-                &journal,
-                [&old, &directory, &aside],
-                &wal,
-                &text,
-                &now,
-            )?;
+        let displaced = Successor {
+            storage,
+            journal: &journal,
+            data_dir: &data_dir,
+            coming: &old,
+            wal,
+            aside: "undone",
+            now: &now,
+            undoes: true,
         }
-        report
-            .notes
-            .extend(latecomers(&aside.join("snap").join("db")));
-        report.set_aside = Some(aside);
+        .displace()?;
+        report.notes.extend(displaced.notes);
+        report.set_aside = Some(displaced.member);
+        report.wal_set_aside = displaced.wal;
     }
     report.put_back = Some(old);
     report.duration_ms = crate::milliseconds(started);
@@ -169,66 +165,58 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
 }
 
 /// Where the WAL of the old member is.
-#[derive(Debug, PartialEq, Eq)]
-enum OldWal {
-    /// In its directory.
-    Inside,
-    /// Beside the WAL directory, which can be renamed.
-    Beside { wal: PathBuf, old: PathBuf },
-    /// In the WAL directory.
-    Below { wal: PathBuf, old: PathBuf },
-}
-
-impl OldWal {
-    fn find(old: &Path, directory: &Path, options: &UndoOptions) -> Result<Self> {
-        let stamp = old.file_name().unwrap_or_default().to_string_lossy();
-        let stamp = stamp.strip_prefix(OLD).unwrap_or_default();
-        let in_member = directory.join("wal");
-        let below = |wal: &Path| wal.join(format!("wal.old-{stamp}"));
-        let Some(wal) = &options.wal_dir else {
-            if old.join("wal").exists() {
-                return Ok(Self::Inside);
-            }
-            if below(&in_member).is_dir() {
-                let old = below(&in_member);
-                return Ok(Self::Below {
-                    wal: in_member,
-                    old,
-                });
-            }
-            return Err(Error::invalid(format!(
-                "{} has no WAL in it, so the member had it in another directory: name that with --wal-dir",
-                old.display()
-            ))
-            .with_path(old));
-        };
-        let wal = resolve(wal)?;
-        let name = wal.file_name().unwrap_or_default().to_string_lossy();
-        let beside = directory_of(&wal).join(format!("{name}.old-{stamp}"));
-        if below(&wal).is_dir() {
-            let old = below(&wal);
-            return Ok(Self::Below { wal, old });
+fn old_wal(old: &Path, directory: &Path, options: &UndoOptions) -> Result<ComingWal> {
+    let stamp = old.file_name().unwrap_or_default().to_string_lossy();
+    let stamp = stamp.strip_prefix(OLD).unwrap_or_default();
+    let in_member = directory.join("wal");
+    let below = |wal: &Path| wal.join(format!("wal.old-{stamp}"));
+    let Some(wal) = &options.wal_dir else {
+        if old.join("wal").exists() {
+            return Ok(ComingWal::Inside);
         }
-        if beside.is_dir() {
-            return Ok(Self::Beside { wal, old: beside });
+        if below(&in_member).is_dir() {
+            return Ok(ComingWal::Filled {
+                coming: below(&in_member),
+                wal: in_member,
+            });
         }
-        Err(Error::new(
-            ErrorKind::NotFound,
-            format!(
-                "there is no old WAL that belongs to {}: neither {} nor {} is a directory",
-                old.display(),
-                beside.display(),
-                below(&wal).display()
-            ),
-        )
-        .with_path(&wal))
+        return Err(Error::invalid(format!(
+            "{} has no WAL in it, so the member had it in another directory: name that with --wal-dir",
+            old.display()
+        ))
+        .with_path(old));
+    };
+    let wal = resolve(wal)?;
+    let name = wal.file_name().unwrap_or_default().to_string_lossy();
+    let beside = directory_of(&wal).join(format!("{name}.old-{stamp}"));
+    if below(&wal).is_dir() {
+        return Ok(ComingWal::Filled {
+            coming: below(&wal),
+            wal,
+        });
     }
+    if beside.is_dir() {
+        return Ok(ComingWal::Renamed {
+            wal,
+            coming: beside,
+        });
+    }
+    Err(Error::new(
+        ErrorKind::NotFound,
+        format!(
+            "there is no old WAL that belongs to {}: neither {} nor {} is a directory",
+            old.display(),
+            beside.display(),
+            below(&wal).display()
+        ),
+    )
+    .with_path(&wal))
 }
 
 const OLD: &str = "member.old-";
 
 /// The times in the names sort as they pass.
-fn newest_old(data_dir: &Path) -> Result<PathBuf> {
+pub(super) fn newest_old(data_dir: &Path) -> Result<PathBuf> {
     let old = names(data_dir)?.into_iter().filter(|name| {
         name.to_string_lossy().starts_with(OLD) && data_dir.join(name).join("snap/db").exists()
     });
@@ -242,84 +230,4 @@ fn newest_old(data_dir: &Path) -> Result<PathBuf> {
         )
         .with_path(data_dir)
     })
-}
-
-/// `false` where the filesystem cannot do that; nothing has changed then.
-fn exchange(
-    storage: &Arc<dyn Storage>,
-    journal: &Path,
-    old: &Path,
-    directory: &Path,
-    aside: &Path,
-) -> Result<bool> {
-    let mut plan = by_exchange(old, directory, aside);
-    let marker = old.join(MARKER);
-    plan.staged.clear();
-    plan.litter.push(Place(marker.clone()));
-    plan.undoes = true;
-    // A run that was killed may have left it.
-    if std::fs::symlink_metadata(&marker).is_err() {
-        write_file(storage.as_ref(), &marker, b"")?;
-    }
-    let begun = storage
-        .sync_dir(old)
-        .map_err(|e| Error::io("sync the directory", old, e))
-        .and_then(|()| Change::begin(storage, journal, plan));
-    let change = begun.inspect_err(|_| {
-        let _ = storage.remove_file(&marker);
-    })?;
-    match change.run() {
-        Err(e) if e.kind() == ErrorKind::Unsupported => Ok(false),
-        result => result.map(|()| true),
-    }
-}
-
-/// Gives the place of the WAL that was set aside.
-fn by_steps(
-    storage: &Arc<dyn Storage>,
-    journal: &Path,
-    [old, directory, aside]: [&Path; 3],
-    wal: &OldWal,
-    text: &str,
-    now: &str,
-) -> Result<Option<PathBuf>> {
-    let marker = old.join(MARKER);
-    if std::fs::symlink_metadata(&marker).is_ok() {
-        let removed = storage.remove_file(&marker);
-        removed.map_err(|e| Error::io("remove", &marker, e))?;
-    }
-    let mut steps = Steps::default();
-    let staged = old.join("snap").join(BARRIER);
-    steps.staged.push(staged.clone());
-    let stays = match wal {
-        OldWal::Below { wal, .. } | OldWal::Beside { wal, .. } => Some(wal.as_path()),
-        OldWal::Inside => None,
-    };
-    steps.replace(old, directory, aside, stays)?;
-    let wal_aside = match wal {
-        OldWal::Inside => None,
-        OldWal::Beside { wal, old } => {
-            let name = wal.file_name().unwrap_or_default().to_string_lossy();
-            let aside = free_name_of(directory_of(wal), &format!("{name}.undone-{now}"))?;
-            steps.rename(wal, &aside);
-            steps.rename(old, wal);
-            Some(aside)
-        }
-        OldWal::Below { wal, old } => {
-            let aside = free_name_of(wal, &format!("wal.undone-{now}"))?;
-            steps.empty(wal, &aside)?;
-            steps.fill(wal, old)?;
-            Some(aside)
-        }
-    };
-    let mut plan = steps.plan(journal, text.to_owned())?;
-    plan.undoes = true;
-    let change = Change::begin(storage, journal, plan)?;
-    if let Err(e) = write_file(storage.as_ref(), &staged, text.as_bytes())
-        .and_then(|()| change.sync_beside(&staged))
-    {
-        return Err(change.taken_back(0, e));
-    }
-    change.run()?;
-    Ok(wal_aside)
 }

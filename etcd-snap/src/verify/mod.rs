@@ -44,6 +44,7 @@ pub(crate) use look::all_ways;
 pub(crate) use look::{Looked, Wants, hash, look};
 #[cfg(feature = "stream")]
 pub(crate) use passing::PassingCheck;
+pub(crate) use rounds::Rounds;
 pub use stream::{StreamReport, verify_stream};
 pub(crate) use touched::{AsItIs, split};
 

@@ -49,7 +49,7 @@ impl Part {
 }
 
 /// The keys that live, each with the number of its newest record.
-pub(super) struct Rounds {
+pub(crate) struct Rounds {
     fingerprints: Fingerprints,
     most: usize,
     part: Part,
@@ -59,6 +59,8 @@ pub(super) struct Rounds {
     /// A bit a record: not the newest of its key, or a delete.
     obsolete: Vec<u64>,
     any_obsolete: bool,
+    /// Whether anybody will ask which records are obsolete.
+    marks: bool,
     records: u64,
     /// What is wrong with a record if it is the newest of its key.
     suspicions: Vec<([u64; 2], u32, Problem)>,
@@ -67,6 +69,14 @@ pub(super) struct Rounds {
 impl Rounds {
     pub(super) fn new() -> Self {
         Self::with_bound(MOST_FINGERPRINTS)
+    }
+
+    /// For who only wants to know how many keys live; so many fingerprints are held at a time.
+    pub(crate) fn counting(most: usize) -> Self {
+        Self {
+            marks: false,
+            ..Self::with_bound(most)
+        }
     }
 
     fn with_bound(most: usize) -> Self {
@@ -79,6 +89,7 @@ impl Rounds {
             counted: 0,
             obsolete: Vec::new(),
             any_obsolete: false,
+            marks: true,
             records: 0,
             suspicions: Vec::new(),
         }
@@ -89,7 +100,7 @@ impl Rounds {
     }
 
     /// Record `number` writes a key; records come in the order of their numbers.
-    pub(super) fn put(&mut self, key: u128, number: u64, suspicion: Option<Problem>) {
+    pub(crate) fn put(&mut self, key: u128, number: u64, suspicion: Option<Problem>) {
         let number = self.number(number);
         let place = split(key);
         if !self.part.contains(key) {
@@ -120,7 +131,7 @@ impl Rounds {
     }
 
     /// Record `number` deletes a key.
-    pub(super) fn delete(&mut self, key: u128, number: u64) {
+    pub(crate) fn delete(&mut self, key: u128, number: u64) {
         let number = self.number(number);
         if !self.part.contains(key) {
             return;
@@ -137,7 +148,7 @@ impl Rounds {
     }
 
     fn mark(&mut self, number: u32) {
-        if u64::from(number) >= MOST_RECORDS {
+        if !self.marks || u64::from(number) >= MOST_RECORDS {
             return;
         }
         let word = (number >> 6) as usize;
@@ -157,7 +168,7 @@ impl Rounds {
     }
 
     /// Ends a round; the suspicions that came true are told. `true`: the same records must be gone through once more.
-    pub(super) fn next_round(&mut self, mut tell: impl FnMut(Problem)) -> bool {
+    pub(crate) fn next_round(&mut self, mut tell: impl FnMut(Problem)) -> bool {
         self.counted = self.counted.saturating_add(self.live.len() as u64);
         for (key, number, problem) in self.suspicions.drain(..) {
             if self.live.get(&key) == Some(&number) {
@@ -175,7 +186,7 @@ impl Rounds {
     }
 
     /// Keys that live, after the last round.
-    pub(super) fn live_keys(&self) -> u64 {
+    pub(crate) fn live_keys(&self) -> u64 {
         self.counted
     }
 

@@ -7,6 +7,7 @@ mod defrag;
 mod harm;
 mod hash_kv;
 mod hostile;
+mod keys;
 mod leases;
 mod sound;
 mod stream;

@@ -132,6 +132,18 @@ impl Model {
         self.kept_at(revision).len() as u64
     }
 
+    /// User keys that are not deleted, each with its newest record: the key of that, and its value. What stands for a bump
+    /// has no name, and is no user's.
+    #[must_use]
+    pub fn live(&self) -> BTreeMap<Vec<u8>, (&[u8], &[u8])> {
+        let mut newest = BTreeMap::new();
+        for (key, value) in self.changes() {
+            newest.insert(user_key(value), (key.as_slice(), value.as_slice()));
+        }
+        newest.retain(|name, (key, _)| !name.is_empty() && !is_delete(key));
+        newest
+    }
+
     /// The value of a record.
     #[must_use]
     pub fn value(&self, bucket: &str, key: &[u8]) -> Option<&[u8]> {

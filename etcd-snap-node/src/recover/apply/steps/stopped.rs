@@ -1,0 +1,74 @@
+//! etcd is gone: nobody listens at its ports, and nobody has its files.
+
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use etcd_snap::require_stopped;
+
+use super::Run;
+use crate::description::dialled;
+use crate::recover::StopBy;
+use crate::{Error, ErrorKind, Result};
+
+impl Run<'_> {
+    pub(in super::super) fn wait_until_stopped(&mut self) -> Result<()> {
+        let until = Instant::now() + self.options.stop_timeout;
+        while let Some(what) = self.still_there()? {
+            if Instant::now() > until {
+                return Err(self.stays(&what));
+            }
+            self.pause(&what)?;
+        }
+        Ok(())
+    }
+
+    /// What tells that it still runs, as a sentence.
+    fn still_there(&self) -> Result<Option<String>> {
+        let etcd = &self.recovery().etcd;
+        for url in etcd.listen_client_urls.iter().chain(&etcd.listen_peer_urls) {
+            if listens(url) {
+                return Ok(Some(format!("something still listens at {url}")));
+            }
+        }
+        let target = etcd.target(self.root())?;
+        match require_stopped(target.data_dir(), target.wal_dir()) {
+            Ok(()) => Ok(None),
+            Err(e) if e.kind() == etcd_snap::ErrorKind::Busy => Ok(Some(e.to_string())),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn stays(&self, what: &str) -> Error {
+        let limit = humantime::format_duration(self.options.stop_timeout);
+        let look = match &self.recovery().stop {
+            StopBy::Manifests { .. } => {
+                "look whether kubelet runs, which stops it (`systemctl status kubelet`, `crictl ps`)".to_owned()
+            }
+            StopBy::Unit { unit } => format!("look with `systemctl status {unit}`"),
+        };
+        Error::new(
+            ErrorKind::Late,
+            format!("etcd has not stopped in {limit}: {what}"),
+        )
+        .with_remedy(look)
+    }
+}
+
+/// Whether somebody takes connections there.
+pub(in super::super) fn listens(url: &str) -> bool {
+    /// To this machine itself.
+    const LONGEST: Duration = Duration::from_secs(1);
+    let url = dialled(url);
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return false;
+    };
+    if scheme.starts_with("unix") {
+        return UnixStream::connect(rest).is_ok();
+    }
+    let address = rest.split('/').next().unwrap_or_default();
+    let addresses = address.to_socket_addrs().into_iter().flatten();
+    addresses
+        .into_iter()
+        .any(|address| TcpStream::connect_timeout(&address, LONGEST).is_ok())
+}

@@ -1,0 +1,523 @@
+//! A member that was made aside takes its place.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+use serde::{Deserialize, Serialize};
+
+use super::layout::{now, resolve};
+use super::owner::require_writable;
+use super::staging::require_unused;
+use super::successor::{ComingWal, Successor};
+use super::undo::newest_old;
+use super::unfinished::{Ended, journal_for, settle, tidy};
+use super::{MemberTarget, Replaced};
+use crate::data_dir::{self, lock_database};
+use crate::io::{Disk, Storage, directory_of};
+use crate::observe::{Event, Observer, Phase, Silent, tell};
+use crate::{Error, ErrorKind, Result};
+
+/// How to swap.
+#[derive(Clone)]
+pub struct SwapOptions {
+    observer: Arc<dyn Observer>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Default for SwapOptions {
+    fn default() -> Self {
+        Self {
+            observer: Arc::new(Silent),
+            storage: Arc::new(Disk),
+        }
+    }
+}
+
+impl SwapOptions {
+    /// Who is told of progress, and may stop the work before the first name is changed.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+}
+
+impl fmt::Debug for SwapOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SwapOptions").finish_non_exhaustive()
+    }
+}
+
+/// What took which place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SwapReport {
+    /// Of this report's form: 1.
+    pub schema: u32,
+    /// The data directory, as an absolute path.
+    #[serde(serialize_with = "crate::path_text::serialize")]
+    pub data_dir: PathBuf,
+    /// Where that is now which had the place, if anything had it.
+    pub replaced: Option<Replaced>,
+    /// What the person should know.
+    pub notes: Vec<String>,
+    /// Milliseconds it took.
+    pub duration_ms: u64,
+}
+
+/// Puts a member in place that a [`restore`](crate::restore) has made aside, while the old one perhaps still ran.
+///
+/// The old `member/` is kept in the data directory as `member.old-TIME`, and a WAL in a directory of its own as a restore that
+/// [replaces](crate::RestoreOptions::with_replace) keeps it, so that [`undo_restore`](crate::undo_restore) puts them back. Where there
+/// is no old member, the new one is renamed into its place. Nothing is copied: both have to be on one filesystem, and a WAL in
+/// a directory of its own has to have been staged in one too, on the filesystem of its place. The new files keep the owner and the
+/// label that the restore gave them.
+///
+/// Both databases are locked meanwhile, as a server locks its own. A run that was killed left a journal: the next one, and
+/// [`undo_restore`](crate::undo_restore), finish or take back what it says; if that finished this very swap, the report says so.
+///
+/// # Errors
+/// `NotFound` where no whole member is in `staged`; `InvalidInput` where the directories do not fit each other, or are not on one
+/// filesystem; `Busy` where an etcd, or another run, uses one of the databases; `Unsupported`, `AccessDenied`, `NoSpace`, `Io`.
+/// After any of them all is as it was, or a journal is left that the next run follows, as the sentence says.
+pub fn swap_member(
+    staged: &MemberTarget,
+    target: &MemberTarget,
+    options: &SwapOptions,
+) -> Result<SwapReport> {
+    let started = Instant::now();
+    let (storage, observer) = (&options.storage, options.observer.as_ref());
+    let (staged, target) = (Home::of(staged)?, Home::of(target)?);
+    let mut report = SwapReport {
+        schema: 1,
+        data_dir: target.data_dir.clone(),
+        replaced: None,
+        notes: Vec::new(),
+        duration_ms: 0,
+    };
+
+    target.require_apart(&staged)?;
+    let finished = settle_both(storage, &staged, &target, &mut report.notes)?;
+    if finished && !staged.has_member() && target.has_member() {
+        report.replaced = newest_old(&target.data_dir).ok().map(|old| Replaced {
+            wal_dir: target.kept_wal(&old),
+            member_dir: old,
+        });
+        report.duration_ms = crate::milliseconds(started);
+        return Ok(report);
+    }
+    staged.require_whole(storage.as_ref())?;
+
+    tell(observer, &Event::Started(Phase::Lock))?;
+    let _old = lock_database(storage.as_ref(), &target.data_dir)?;
+    let _new = lock_database(storage.as_ref(), &staged.data_dir)?;
+    for home in [&staged, &target] {
+        require_unused(&data_dir::database(&home.data_dir))?;
+    }
+    let wal = target.wal_from(storage.as_ref(), &staged)?;
+    target.require_reachable(&staged, &wal)?;
+
+    tell(observer, &Event::Started(Phase::Publish))?;
+    let journal = journal_for(&target.data_dir)?;
+    tidy(storage.as_ref(), &journal);
+    report.notes.extend(target.doubts(&wal));
+    let successor = Successor {
+        storage,
+        journal: &journal,
+        data_dir: &target.data_dir,
+        coming: &staged.directory,
+        wal,
+        aside: "old",
+        now: &now(),
+        undoes: false,
+    };
+    if target.has_member() {
+        let displaced = successor.displace()?;
+        report.notes.extend(displaced.notes);
+        report.replaced = Some(Replaced {
+            member_dir: displaced.member,
+            wal_dir: displaced.wal,
+        });
+    } else {
+        move_in(&successor, &staged, &target)?;
+    }
+    // It is in nobody's way.
+    let _ = storage.remove_dir(&staged.data_dir);
+    report.duration_ms = crate::milliseconds(started);
+    Ok(report)
+}
+
+/// A member's directories, without symbolic links.
+#[derive(Debug)]
+struct Home {
+    data_dir: PathBuf,
+    /// `member` in it.
+    directory: PathBuf,
+    /// The directory of the WAL, where that is not in `member`.
+    wal: Option<PathBuf>,
+}
+
+impl Home {
+    fn of(target: &MemberTarget) -> Result<Self> {
+        let data_dir = resolve(target.data_dir())?;
+        let directory = data_dir.join("member");
+        let wal = target.wal_dir().map(resolve).transpose()?;
+        Ok(Self {
+            wal: wal.filter(|wal| *wal != directory.join("wal")),
+            directory,
+            data_dir,
+        })
+    }
+
+    fn has_member(&self) -> bool {
+        fs::symlink_metadata(&self.directory).is_ok()
+    }
+
+    /// Where the WAL of an old member was put by a swap that put the member itself there.
+    fn kept_wal(&self, old: &Path) -> Option<PathBuf> {
+        let wal = self.wal.clone().unwrap_or(self.directory.join("wal"));
+        let stamp = old.file_name()?.to_string_lossy();
+        let stamp = stamp.strip_prefix("member.old-")?;
+        let name = wal.file_name()?.to_string_lossy();
+        let beside = directory_of(&wal).join(format!("{name}.old-{stamp}"));
+        let below = wal.join(format!("wal.old-{stamp}"));
+        [beside, below].into_iter().find(|path| path.is_dir())
+    }
+
+    fn require_whole(&self, storage: &dyn Storage) -> Result<()> {
+        let database = data_dir::database(&self.data_dir);
+        if !database.is_file() {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!(
+                    "there is no member to put in place: {} is not there",
+                    database.display()
+                ),
+            )
+            .with_path(&database));
+        }
+        let inside = self.directory.join("wal");
+        data_dir::segments(storage, self.wal.as_ref().unwrap_or(&inside)).map(drop)
+    }
+
+    /// What is renamed must not hold what it is renamed to.
+    fn require_apart(&self, staged: &Home) -> Result<()> {
+        let places = |home: &Home| {
+            let mut places = vec![home.directory.clone()];
+            places.extend(home.wal.clone());
+            places
+        };
+        let meet = |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
+        // A log may be staged in the directory that it goes to.
+        let is_inside = |theirs: &Path, ours: &Path| {
+            self.wal.as_deref() == Some(ours)
+                && staged.wal.as_deref() == Some(theirs)
+                && theirs != ours
+                && theirs.starts_with(ours)
+        };
+        let ours = places(self);
+        if places(staged).iter().any(|theirs| {
+            ours.iter()
+                .any(|ours| meet(theirs, ours) && !is_inside(theirs, ours))
+        }) || self.data_dir.starts_with(&staged.data_dir)
+        {
+            return Err(Error::invalid(format!(
+                "the member in {} cannot take a place in {}: one holds the other",
+                staged.data_dir.display(),
+                self.data_dir.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// How the WAL of the staged member gets here.
+    fn wal_from(&self, storage: &dyn Storage, staged: &Home) -> Result<ComingWal> {
+        let inside = self.directory.join("wal");
+        let own = match &self.wal {
+            Some(wal) => Some(wal.clone()),
+            // A filesystem of its own stays where it is.
+            None => Some(inside).filter(|wal| storage.is_mount_point(wal)),
+        };
+        let (wal, coming) = match (own, &staged.wal) {
+            (None, None) => return Ok(ComingWal::Inside),
+            (Some(wal), Some(coming)) => (wal, coming.clone()),
+            (Some(wal), None) => {
+                return Err(Error::invalid(format!(
+                    "the WAL belongs into {}, and the one of the member in {} is inside of it: restore it with a WAL directory of its \
+                     own, on the filesystem of the other",
+                    wal.display(),
+                    staged.data_dir.display()
+                )));
+            }
+            (None, Some(coming)) => {
+                return Err(Error::invalid(format!(
+                    "the WAL belongs into {}, and the one of the member in {} is in {}: restore it without a WAL directory of its own",
+                    self.directory.display(),
+                    staged.data_dir.display(),
+                    coming.display()
+                )));
+            }
+        };
+        if wal.starts_with(&self.directory)
+            || storage.is_mount_point(&wal)
+            || coming.starts_with(&wal)
+        {
+            return Ok(ComingWal::Filled { wal, coming });
+        }
+        Ok(ComingWal::Renamed { wal, coming })
+    }
+
+    /// Whether names can be moved from there to here.
+    fn require_reachable(&self, staged: &Home, wal: &ComingWal) -> Result<()> {
+        let home = if self.data_dir.is_dir() {
+            &self.data_dir
+        } else {
+            directory_of(&self.data_dir)
+        };
+        let mut ways = vec![(staged.directory.as_path(), home)];
+        match wal {
+            ComingWal::Inside => {}
+            ComingWal::Renamed { wal, coming } => ways.push((coming, directory_of(wal))),
+            ComingWal::Filled { wal, coming } => ways.push((coming, wal)),
+        }
+        if self.has_member() {
+            ways.push((&self.directory, home));
+        }
+        for (from, to) in ways {
+            require_writable(to)?;
+            require_writable(directory_of(from))?;
+            if filesystem(from)? != filesystem(to)? {
+                return Err(Error::invalid(format!(
+                    "{} and {} are not on the same filesystem, as it is mounted, so that nothing can be renamed from one to the \
+                     other: restore the member to a directory beside its place",
+                    from.display(),
+                    to.display()
+                ))
+                .with_path(from));
+            }
+        }
+        Ok(())
+    }
+
+    fn doubts(&self, wal: &ComingWal) -> Option<String> {
+        let inside = self.directory.join("wal");
+        (*wal == ComingWal::Inside && inside.is_symlink()).then(|| {
+            format!(
+                "{} was a symbolic link to {}, and is a directory now",
+                inside.display(),
+                fs::read_link(&inside).unwrap_or_default().display()
+            )
+        })
+    }
+}
+
+/// Whether a restore, or a swap, to the place was finished.
+fn settle_both(
+    storage: &Arc<dyn Storage>,
+    staged: &Home,
+    target: &Home,
+    notes: &mut Vec<String>,
+) -> Result<bool> {
+    let mut finished = false;
+    for home in [target, staged] {
+        if let Some((ended, note)) = settle(storage, &home.data_dir)? {
+            finished |= ended == Ended::RestoreFinished;
+            notes.push(note);
+        }
+    }
+    Ok(finished)
+}
+
+/// An absent data directory comes whole.
+fn move_in(successor: &Successor<'_>, staged: &Home, target: &Home) -> Result<()> {
+    let (from, to) = if target.data_dir.is_dir() {
+        (&staged.directory, &target.directory)
+    } else {
+        (&staged.data_dir, &target.data_dir)
+    };
+    if successor.wal != ComingWal::Inside {
+        return successor.move_in(from, to).map(drop);
+    }
+    successor.remove_marker()?;
+    let storage = successor.storage;
+    let renamed = storage.rename_new(from, to);
+    renamed.map_err(|e| Error::io("give its place to", from, e))?;
+    let synced = [to, from].iter().try_for_each(|path| {
+        let directory = directory_of(path);
+        let synced = storage.sync_dir(directory);
+        synced.map_err(|e| Error::io("sync the directory", directory, e))
+    });
+    synced.inspect_err(|_| {
+        let _ = storage.rename_new(to, from);
+    })
+}
+
+/// Names are renamed within one mount of a filesystem only.
+fn filesystem(path: &Path) -> Result<(u64, Option<u64>)> {
+    let there = fs::metadata(path).map_err(|e| Error::io("look at", path, e))?;
+    let mount = statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok();
+    // Kernels before 5.8 do not say.
+    let mount = mount.filter(|there| there.stx_mask & StatxFlags::MNT_ID.bits() != 0);
+    Ok((there.dev(), mount.map(|there| there.stx_mnt_id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Lock;
+    use crate::{NewCluster, RestoreOptions, Snapshot, UndoOptions, restore, undo_restore};
+
+    fn made(place: &MemberTarget, token: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let snapshot = Snapshot::open(folder.join("../testdata/snapshots/3.6.db")).unwrap();
+        let cluster = NewCluster::parse("m1=http://10.0.0.1:2380", token).unwrap();
+        restore(
+            &snapshot,
+            &cluster,
+            std::slice::from_ref(place),
+            &RestoreOptions::default(),
+        )
+        .unwrap();
+    }
+
+    fn database(place: &MemberTarget) -> Vec<u8> {
+        fs::read(data_dir::database(place.data_dir())).unwrap()
+    }
+
+    fn places(root: &Path) -> [MemberTarget; 2] {
+        ["staged", "data"].map(|name| MemberTarget::new("m1", root.join(name)))
+    }
+
+    #[test]
+    fn a_swap_is_taken_back_like_a_restore() {
+        let folder = tempfile::tempdir().unwrap();
+        let [staged, target] = places(folder.path());
+        made(&target, "old");
+        made(&staged, "new");
+        let (old, new) = (database(&target), database(&staged));
+        assert_ne!(old, new);
+
+        let report = swap_member(&staged, &target, &SwapOptions::default()).unwrap();
+        assert_eq!(database(&target), new);
+        let kept = report.replaced.unwrap().member_dir;
+        assert_eq!(fs::read(kept.join("snap/db")).unwrap(), old);
+        assert!(!staged.data_dir().exists());
+
+        let undone = undo_restore(target.data_dir(), &UndoOptions::default()).unwrap();
+        assert_eq!(undone.put_back, Some(kept));
+        assert_eq!(database(&target), old);
+        let aside = undone.set_aside.unwrap();
+        assert_eq!(fs::read(aside.join("snap/db")).unwrap(), new);
+    }
+
+    #[test]
+    fn a_log_of_its_own_goes_and_comes_with_its_member_even_where_none_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let [staged, target] = places(folder.path());
+        let wal = folder.path().join("wal");
+        let staged = staged.with_wal_dir(folder.path().join("wal-staged"));
+        let target = target.with_wal_dir(&wal);
+        made(&target, "old");
+        made(&staged, "new");
+        fs::remove_dir_all(&wal).unwrap();
+        let old = database(&target);
+
+        let report = swap_member(&staged, &target, &SwapOptions::default()).unwrap();
+        assert_eq!(fs::read_dir(&wal).unwrap().count(), 1);
+        assert!(report.replaced.unwrap().wal_dir.unwrap().is_dir());
+        let options = UndoOptions::default().with_wal_dir(&wal);
+        undo_restore(target.data_dir(), &options).unwrap();
+        assert_eq!(database(&target), old);
+        assert_eq!(fs::read_dir(&wal).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_anything_changes() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let [staged, target] = places(root);
+        made(&target, "old");
+        made(&staged, "new");
+        let listing = || super::super::tests::listing(root);
+        let before = listing();
+        let nothing = MemberTarget::new("m1", root.join("nothing"));
+        let with_wal = target.clone().with_wal_dir(root.join("wal"));
+        let inside = MemberTarget::new("m1", staged.data_dir().join("member/deep"));
+        for (from, to, kind, words) in [
+            (
+                &nothing,
+                &target,
+                ErrorKind::NotFound,
+                "no member to put in place",
+            ),
+            (
+                &staged,
+                &with_wal,
+                ErrorKind::InvalidInput,
+                "with a WAL directory",
+            ),
+            (
+                &staged,
+                &staged,
+                ErrorKind::InvalidInput,
+                "one holds the other",
+            ),
+            (
+                &staged,
+                &inside,
+                ErrorKind::InvalidInput,
+                "one holds the other",
+            ),
+        ] {
+            let error = swap_member(from, to, &SwapOptions::default()).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+            assert_eq!(listing(), before, "{error}");
+        }
+        for held in [&staged, &target] {
+            let path = data_dir::database(held.data_dir());
+            let Ok(Lock::Held(_server)) = Disk.lock(&path) else {
+                panic!("no lock");
+            };
+            let error = swap_member(&staged, &target, &SwapOptions::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+            assert_eq!(listing(), before, "{error}");
+            let error = crate::require_stopped(held.data_dir(), None).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        }
+        crate::require_stopped(target.data_dir(), None).unwrap();
+        crate::require_stopped(root.join("nothing"), None).unwrap();
+    }
+
+    #[test]
+    fn two_filesystems_are_told_apart_before_anything_changes() {
+        let memory = Path::new("/dev/shm");
+        let folder = tempfile::tempdir().unwrap();
+        let Ok(elsewhere) = tempfile::tempdir_in(memory) else {
+            return;
+        };
+        if filesystem(folder.path()).unwrap() == filesystem(elsewhere.path()).unwrap() {
+            return;
+        }
+        let staged = MemberTarget::new("m1", elsewhere.path().join("staged"));
+        let [_, target] = places(folder.path());
+        made(&target, "old");
+        made(&staged, "new");
+        let before = super::super::tests::listing(folder.path());
+        let error = swap_member(&staged, &target, &SwapOptions::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("the same filesystem"), "{error}");
+        assert_eq!(super::super::tests::listing(folder.path()), before);
+    }
+}
