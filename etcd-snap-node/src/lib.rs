@@ -26,8 +26,10 @@ mod error;
 mod finding;
 mod invocation;
 mod observe;
+mod process;
 mod recover;
 mod root;
+mod systemd;
 
 pub use description::{
     CertificateFile, CertificateRole, ClientIdentity, ClusterEntry, Data, Etcd, Layout, Mount,

@@ -214,10 +214,20 @@ impl Doubts<'_> {
             let Some(list) = configuration.filled(name) else {
                 continue;
             };
-            if let Some(url) = urls::listed(list)
-                .into_iter()
-                .find(|url| urls::is_unspecified(url))
-            {
+            let mut all = urls::listed(list).into_iter();
+            let Some(url) = all.find(|url| urls::is_unspecified(url)) else {
+                continue;
+            };
+            if urls::host(&url) == Some("") {
+                self.error(
+                    "setting-invalid",
+                    format!(
+                        "{} has {url}, which names no host: etcd does not start with that",
+                        self.called(name)
+                    ),
+                    "advertise the address that others reach the member at",
+                );
+            } else {
                 self.warning(
                     "unspecified-address-advertised",
                     format!("{} has {url}, which is for listening: nobody can dial it from another machine", self.called(name)),

@@ -110,7 +110,7 @@ impl Content {
             let full = format!("{key}.{below}");
             match SECURITY.iter().find(|(name, _)| *name == lower) {
                 Some((name, kind)) => {
-                    self.set(path, &full, &security_flag(side, name), *kind, value)
+                    self.set(path, &full, &security_flag(side, name), *kind, value);
                 }
                 None => self.lost_below(path, side, key, below, &lower),
             }

@@ -5,6 +5,8 @@ mod doubts;
 mod effective;
 mod file;
 mod flags;
+#[cfg(test)]
+mod tests;
 mod urls;
 mod values;
 mod versions;
@@ -130,14 +132,22 @@ impl Configuration {
         let text = match read(path) {
             Ok(text) => text,
             Err(error) => {
-                self.findings.push(
+                let finding = if error.kind() == crate::ErrorKind::NotFound {
+                    Finding::error(
+                        "config-file-absent",
+                        format!("the configuration file {}, which alone would count, is not there: etcd does not start", path.display()),
+                    )
+                    .with_remedy("bring the file back, or correct --config-file")
+                } else {
                     Finding::error(
                         "config-file-unreadable",
-                        format!("the configuration file, which alone would count, cannot be read: {error}"),
+                        format!(
+                            "the configuration file, which alone counts, is not known: {error}"
+                        ),
                     )
-                    .with_remedy("make it readable for whoever runs this, or correct --config-file")
-                    .at(path),
-                );
+                    .with_remedy("make it readable for whoever runs this")
+                };
+                self.findings.push(finding.at(path));
                 return;
             }
         };

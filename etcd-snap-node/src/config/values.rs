@@ -11,7 +11,7 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// A whole number as Go's flags read it: `0x`, `0o`, `0b`, a leading 0 for octal, and `_` between digits of those with a prefix.
+/// A whole number as Go's flags read it: `0x`, `0o`, `0b`, a leading 0 for octal, and `_` between digits.
 pub(crate) fn number(text: &str) -> Option<i128> {
     let (negative, digits) = match text.strip_prefix(['-', '+']) {
         Some(digits) => (text.starts_with('-'), digits),
@@ -29,14 +29,14 @@ pub(crate) fn number(text: &str) -> Option<i128> {
     } else {
         (10, lower.as_str())
     };
-    let digits = if radix == 10 {
-        digits.to_owned()
-    } else {
-        digits.replace('_', "")
-    };
     if !digits.starts_with(|c: char| c.is_digit(radix)) {
         return None;
     }
+    // As in Go's own code, `_` may stand between digits.
+    if digits.ends_with('_') || digits.contains("__") {
+        return None;
+    }
+    let digits = digits.replace('_', "");
     let number = i128::from_str_radix(&digits, radix).ok()?;
     Some(if negative { -number } else { number })
 }
@@ -116,7 +116,10 @@ mod tests {
             ("010", Some(8)),
             ("0b11", Some(3)),
             ("0x1_0", Some(16)),
-            ("1_000", None),
+            ("1_000", Some(1000)),
+            ("1__0", None),
+            ("_1", None),
+            ("1_", None),
             ("8G", None),
             ("", None),
             ("-", None),

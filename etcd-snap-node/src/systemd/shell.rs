@@ -1,0 +1,557 @@
+//! As much of a shell as start commands need: words, quotes, assignments, `$X`, `exec`, `export`, files that are sourced.
+//!
+//! Not a shell: conditions are not decided and substitutions not run. What is not understood is said so.
+
+use std::collections::BTreeMap;
+
+/// A command of a script, with the variables that it would get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Command {
+    pub(super) words: Vec<String>,
+    pub(super) variables: BTreeMap<String, String>,
+    /// Where a `cd` before it leads.
+    pub(super) directory: Option<String>,
+}
+
+/// The commands of a script, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    pub(super) commands: Vec<Command>,
+    /// What was not understood, as it is written.
+    pub(super) unknown: Vec<String>,
+    /// Variables that are asked for and not set.
+    pub(super) unset: Vec<String>,
+    /// Files that were sourced.
+    pub(super) sourced: Vec<String>,
+}
+
+/// What a script starts with.
+pub(super) struct Surroundings<'a> {
+    /// `$1` and the others.
+    pub(super) arguments: &'a [String],
+    pub(super) variables: BTreeMap<String, String>,
+    /// The text of a file that is sourced.
+    pub(super) read: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads a script.
+pub(super) fn read(text: &str, surroundings: &Surroundings<'_>) -> Script {
+    let exported = surroundings
+        .variables
+        .iter()
+        .map(|(name, value)| (name.clone(), (value.clone(), true)))
+        .collect();
+    let mut shell = Shell {
+        surroundings,
+        variables: exported,
+        export_all: false,
+        directory: None,
+        script: Script::default(),
+        depth: 0,
+    };
+    shell.run(text);
+    shell.script
+}
+
+/// Files may source each other.
+const DEEPEST: usize = 4;
+
+struct Shell<'a> {
+    surroundings: &'a Surroundings<'a>,
+    /// Value, and whether commands get it.
+    variables: BTreeMap<String, (String, bool)>,
+    export_all: bool,
+    directory: Option<String>,
+    script: Script,
+    depth: usize,
+}
+
+/// A word as it is put together: `None` where there is none yet, as opposed to an empty one in quotes.
+#[derive(Default)]
+struct Line {
+    words: Vec<String>,
+    word: Option<String>,
+}
+
+impl Line {
+    fn push(&mut self, text: &str) {
+        self.word.get_or_insert_default().push_str(text);
+    }
+
+    fn end_word(&mut self) {
+        self.words.extend(self.word.take());
+    }
+}
+
+impl Shell<'_> {
+    fn run(&mut self, text: &str) {
+        let mut line = Line::default();
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let after = rest.get(c.len_utf8()..).unwrap_or_default();
+            rest = match c {
+                '#' if line.word.is_none() => after
+                    .find('\n')
+                    .and_then(|end| after.get(end..))
+                    .unwrap_or_default(),
+                ' ' | '\t' | '\r' => {
+                    line.end_word();
+                    after
+                }
+                '\n' | ';' | '&' | '|' | '(' | ')' => {
+                    // `2>&1` is no end of a command.
+                    self.end(&mut line);
+                    after
+                }
+                '<' | '>' => self.redirect(rest, &mut line),
+                '\\' => match after.strip_prefix('\n') {
+                    Some(after) => after,
+                    None => take_char(after, &mut line),
+                },
+                '\'' => {
+                    let (quoted, after) = after.split_once('\'').unwrap_or((after, ""));
+                    line.push(quoted);
+                    after
+                }
+                '"' => self.double_quoted(after, &mut line),
+                '$' => self.dollar(after, &mut line, false),
+                '`' => {
+                    let end = after.split_once('`').map_or(after, |(_, after)| after);
+                    self.unknown(rest, end, &mut line);
+                    end
+                }
+                _ => {
+                    line.push(c.encode_utf8(&mut [0; 4]));
+                    after
+                }
+            };
+        }
+        self.end(&mut line);
+    }
+
+    fn double_quoted<'t>(&mut self, text: &'t str, line: &mut Line) -> &'t str {
+        line.push("");
+        let mut rest = text;
+        while let Some(c) = rest.chars().next() {
+            let after = rest.get(c.len_utf8()..).unwrap_or_default();
+            rest = match c {
+                '"' => return after,
+                '\\' if after.starts_with(['"', '\\', '$', '`']) => take_char(after, line),
+                '\\' if after.starts_with('\n') => after.get(1..).unwrap_or_default(),
+                '$' => self.dollar(after, line, true),
+                _ => {
+                    line.push(c.encode_utf8(&mut [0; 4]));
+                    after
+                }
+            };
+        }
+        rest
+    }
+
+    /// What follows a `$`.
+    fn dollar<'t>(&mut self, text: &'t str, line: &mut Line, quoted: bool) -> &'t str {
+        if let Some(after) = text.strip_prefix(['@', '*']) {
+            self.arguments(line);
+            return after;
+        }
+        if let Some(braced) = text.strip_prefix('{') {
+            let Some((inner, after)) = braced.split_once('}') else {
+                self.unknown(text, "", line);
+                return "";
+            };
+            if inner == "@" {
+                self.arguments(line);
+                return after;
+            }
+            let (name, default) = match inner.split_once(":-").or_else(|| inner.split_once('-')) {
+                Some((name, default)) => (name, Some(default)),
+                None => (inner, None),
+            };
+            // A default with an expansion of its own ends at another brace.
+            if !is_name(name) || default.is_some_and(|default| default.contains('$')) {
+                let end = if inner.contains("${") {
+                    after.split_once('}').map_or(after, |(_, it)| it)
+                } else {
+                    after
+                };
+                self.unknown(text, end, line);
+                return end;
+            }
+            // Without a colon an empty value is as good as any.
+            let is_set = self.variables.contains_key(name);
+            let default = default.filter(|_| !is_set || inner.contains(":-"));
+            self.put(name, default, line, quoted);
+            return after;
+        }
+        if text.starts_with('(') {
+            let end = closing(text)
+                .and_then(|end| text.get(end..))
+                .unwrap_or_default();
+            self.unknown(text, end, line);
+            return end;
+        }
+        let end = text
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(text.len());
+        let (name, after) = text.split_at(end);
+        if is_name(name) {
+            self.put(name, None, line, quoted);
+            return after;
+        }
+        line.push("$");
+        text
+    }
+
+    fn put(&mut self, name: &str, default: Option<&str>, line: &mut Line, quoted: bool) {
+        let value = self.variables.get(name).map(|(value, _)| value.as_str());
+        let value = match (value, default) {
+            (Some(""), Some(default)) => default,
+            (Some(value), _) => value,
+            (None, Some(default)) => default,
+            (None, None) => {
+                self.script.unset.push(name.to_owned());
+                ""
+            }
+        };
+        if quoted {
+            line.push(value);
+            return;
+        }
+        // Without quotes the value is split.
+        let value = value.to_owned();
+        if value.starts_with([' ', '\t', '\n']) {
+            line.end_word();
+        }
+        let mut parts = value.split_ascii_whitespace().peekable();
+        while let Some(part) = parts.next() {
+            line.push(part);
+            if parts.peek().is_some() || value.ends_with([' ', '\t', '\n']) {
+                line.end_word();
+            }
+        }
+    }
+
+    fn arguments(&mut self, line: &mut Line) {
+        let mut arguments = self.surroundings.arguments.iter().peekable();
+        // An empty list leaves no word, not even in quotes.
+        if arguments.peek().is_none() && line.word.as_deref() == Some("") {
+            line.word = None;
+        }
+        while let Some(argument) = arguments.next() {
+            line.push(argument);
+            if arguments.peek().is_some() {
+                line.end_word();
+            }
+        }
+    }
+
+    /// Keeps as it is written what is not understood: from `text`, which a `$` stands before, to `end`.
+    fn unknown(&mut self, text: &str, end: &str, line: &mut Line) {
+        let written = text.strip_suffix(end).unwrap_or(text);
+        let written = if written.starts_with('`') {
+            written.to_owned()
+        } else {
+            format!("${written}")
+        };
+        line.push(&written);
+        self.script.unknown.push(written);
+    }
+
+    fn redirect<'t>(&mut self, text: &'t str, line: &mut Line) -> &'t str {
+        // The number before it is part of it.
+        if line
+            .word
+            .as_ref()
+            .is_some_and(|word| word.chars().all(|c| c.is_ascii_digit()))
+        {
+            line.word = None;
+        }
+        line.end_word();
+        let after = text.trim_start_matches(['<', '>', '&', ' ']);
+        if text.starts_with("<<") {
+            self.script.unknown.push("<<".to_owned());
+        }
+        if let Some(end) = after.strip_prefix('(').and_then(|_| closing(after)) {
+            let end = after.get(end..).unwrap_or_default();
+            self.unknown(text, end, line);
+            return end;
+        }
+        let end = after
+            .find([' ', '\t', '\n', ';', '&', '|', ')'])
+            .unwrap_or(after.len());
+        after.get(end..).unwrap_or_default()
+    }
+
+    /// A command is complete.
+    fn end(&mut self, line: &mut Line) {
+        line.end_word();
+        let words = std::mem::take(&mut line.words);
+        let mut words = words.as_slice();
+        while let Some((first, others)) = words.split_first() {
+            match first.as_str() {
+                "if" | "then" | "else" | "elif" | "while" | "until" | "do" | "for" | "case"
+                | "!" | "function" => {
+                    self.script.unknown.push(first.clone());
+                    words = others;
+                }
+                "fi" | "done" | "esac" | "{" | "}" => words = others,
+                _ => break,
+            }
+        }
+        let assigned = words
+            .iter()
+            .take_while(|word| assignment(word).is_some())
+            .count();
+        let (assignments, command) = words.split_at(assigned);
+        let assignments: Vec<_> = assignments
+            .iter()
+            .filter_map(|word| assignment(word))
+            .collect();
+        let Some((program, arguments)) = command.split_first() else {
+            for (name, value) in assignments {
+                self.assign(name, value, false);
+            }
+            return;
+        };
+        match program.as_str() {
+            "export" | "declare" | "typeset" => self.export(arguments),
+            "set" => self.set(arguments),
+            "unset" => {
+                for name in arguments {
+                    self.variables.remove(name);
+                }
+            }
+            "cd" => self.directory = arguments.first().cloned(),
+            "." | "source" => self.source(arguments),
+            _ => {
+                let mut words = command;
+                if program == "exec" {
+                    words = arguments;
+                }
+                let mut variables: BTreeMap<_, _> = self
+                    .variables
+                    .iter()
+                    .filter(|(_, (_, exported))| *exported)
+                    .map(|(name, (value, _))| (name.clone(), value.clone()))
+                    .collect();
+                for (name, value) in assignments {
+                    variables.insert(name.to_owned(), value.to_owned());
+                }
+                self.script.commands.push(Command {
+                    words: words.to_vec(),
+                    variables,
+                    directory: self.directory.clone(),
+                });
+            }
+        }
+    }
+
+    fn assign(&mut self, name: &str, value: &str, export: bool) {
+        let before = self
+            .variables
+            .get(name)
+            .is_some_and(|(_, exported)| *exported);
+        let exported = export || before || self.export_all;
+        self.variables
+            .insert(name.to_owned(), (value.to_owned(), exported));
+    }
+
+    fn export(&mut self, arguments: &[String]) {
+        for argument in arguments {
+            if let Some((name, value)) = assignment(argument) {
+                self.assign(name, value, true);
+            } else if let Some((_, exported)) = self.variables.get_mut(argument) {
+                *exported = true;
+            }
+        }
+    }
+
+    fn set(&mut self, arguments: &[String]) {
+        for argument in arguments {
+            if argument.starts_with('-') && argument.contains('a') {
+                self.export_all = true;
+            } else if argument.starts_with('+') && argument.contains('a') {
+                self.export_all = false;
+            }
+        }
+    }
+
+    fn source(&mut self, arguments: &[String]) {
+        let Some(file) = arguments.first() else {
+            return;
+        };
+        self.script.sourced.push(file.clone());
+        match (self.surroundings.read)(file) {
+            Some(text) if self.depth < DEEPEST => {
+                self.depth += 1;
+                self.run(&text);
+                self.depth -= 1;
+            }
+            _ => self.script.unknown.push(format!(". {file}")),
+        }
+    }
+}
+
+fn take_char<'t>(text: &'t str, line: &mut Line) -> &'t str {
+    match text.chars().next() {
+        Some(c) => {
+            line.push(c.encode_utf8(&mut [0; 4]));
+            text.get(c.len_utf8()..).unwrap_or_default()
+        }
+        None => text,
+    }
+}
+
+/// Where what begins with a parenthesis ends, behind its closing one.
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(at + c.len_utf8());
+        }
+    }
+    None
+}
+
+fn assignment(word: &str) -> Option<(&str, &str)> {
+    word.split_once('=').filter(|(name, _)| is_name(name))
+}
+
+fn is_name(text: &str) -> bool {
+    super::environment_file::is_name(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(text: &str, arguments: &[&str]) -> Script {
+        let arguments: Vec<_> = arguments.iter().map(|&it| it.to_owned()).collect();
+        let variables = [("NAME", "m1"), ("TWO", "a  b "), ("EMPTY", "")];
+        read(
+            text,
+            &Surroundings {
+                arguments: &arguments,
+                variables: variables.map(|(k, v)| (k.to_owned(), v.to_owned())).into(),
+                read: &|file| {
+                    (file == "/etc/etcd.env")
+                        .then(|| "ETCD_NAME=\"m2\" # x\nexport ETCD_DATA_DIR=/d\n".to_owned())
+                },
+            },
+        )
+    }
+
+    #[test]
+    fn words_are_those_of_a_shell() {
+        for (text, expected) in [
+            (
+                "etcd --name=a 'b c' \"d e\"",
+                vec!["etcd", "--name=a", "b c", "d e"],
+            ),
+            (
+                "etcd \\\n  --name a\\ b # no",
+                vec!["etcd", "--name", "a b"],
+            ),
+            ("exec etcd --name=$NAME/x", vec!["etcd", "--name=m1/x"]),
+            ("etcd \"--name=${NAME}\" ''", vec!["etcd", "--name=m1", ""]),
+            (
+                "etcd $TWO$NAME \"$TWO\"",
+                vec!["etcd", "a", "b", "m1", "a  b "],
+            ),
+            ("etcd $EMPTY \"$EMPTY\" x", vec!["etcd", "", "x"]),
+            (
+                "etcd ${NONE:-d} ${EMPTY:-e} ${NAME:-f}x${EMPTY-g}${NONE-h}",
+                vec!["etcd", "d", "e", "m1xh"],
+            ),
+            ("etcd \"$@\"", vec!["etcd", "x y", "z"]),
+            (
+                "etcd $@ 2>&1 >/dev/null --x",
+                vec!["etcd", "x y", "z", "--x"],
+            ),
+            (
+                "etcd '$NAME' \\$NAME \"\\$NAME \\n\"",
+                vec!["etcd", "$NAME", "$NAME", "$NAME \\n"],
+            ),
+            ("etcd a#b", vec!["etcd", "a#b"]),
+        ] {
+            let script = script(text, &["x y", "z"]);
+            assert_eq!(script.commands[0].words, expected, "{text}");
+            assert_eq!(script.unknown, Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn commands_get_what_is_exported() {
+        let script = script(
+            "#!/bin/sh\nset -e\nLOCAL=1\nexport OUT=2\ncd /var/lib\nONE=3 first; unset OUT\nNAME=m9\n. /etc/etcd.env && second | third\n",
+            &[],
+        );
+        let [first, second, third] = script.commands.as_slice() else {
+            panic!("{:?}", script.commands)
+        };
+        let get = |command: &Command, name: &str| command.variables.get(name).cloned();
+        assert_eq!(get(first, "LOCAL"), None);
+        assert_eq!(get(first, "OUT").as_deref(), Some("2"));
+        assert_eq!(get(first, "ONE").as_deref(), Some("3"));
+        assert_eq!(first.directory.as_deref(), Some("/var/lib"));
+        assert_eq!(get(second, "OUT"), None);
+        assert_eq!(get(second, "ONE"), None);
+        assert_eq!(get(second, "NAME").as_deref(), Some("m9"));
+        assert_eq!(get(second, "ETCD_NAME"), None, "it was not exported");
+        assert_eq!(get(second, "ETCD_DATA_DIR").as_deref(), Some("/d"));
+        assert_eq!(third.words, ["third"]);
+        assert_eq!(script.sourced, ["/etc/etcd.env"]);
+    }
+
+    #[test]
+    fn set_a_exports_what_a_file_sets() {
+        let script = script("set -a\n. /etc/etcd.env\nset +a\nX=1\nexec etcd", &[]);
+        let variables = &script.commands[0].variables;
+        assert_eq!(variables.get("ETCD_NAME").map(String::as_str), Some("m2"));
+        assert_eq!(variables.get("X"), None);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_kept_and_said() {
+        for (text, words, unknown) in [
+            (
+                "GOMAXPROCS=$(nproc) etcd --a",
+                vec!["etcd", "--a"],
+                "$(nproc)",
+            ),
+            (
+                "etcd --name=`hostname` x",
+                vec!["etcd", "--name=`hostname`", "x"],
+                "`hostname`",
+            ),
+            (
+                "etcd --name=$(a (b) \")\" x",
+                vec!["etcd", "--name=$(a (b) \")", " x"],
+                "$(a (b) \")",
+            ),
+            (
+                "etcd ${NAME%%x} y",
+                vec!["etcd", "${NAME%%x}", "y"],
+                "${NAME%%x}",
+            ),
+            ("if true; then etcd x; fi", vec!["true"], "if"),
+            (". /etc/none; etcd", vec!["etcd"], ". /etc/none"),
+        ] {
+            let script = script(text, &[]);
+            assert_eq!(
+                script.unknown.first().map(String::as_str),
+                Some(unknown),
+                "{text}"
+            );
+            if !text.contains("\")\"") {
+                assert_eq!(script.commands[0].words, words, "{text}");
+            }
+        }
+        assert_eq!(script("etcd $NONE", &[]).unset, ["NONE"]);
+    }
+}
