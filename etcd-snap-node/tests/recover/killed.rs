@@ -118,7 +118,7 @@ fn killed(scene: &Scene, verb: &str, moment: Moment) -> Result<bool> {
 }
 
 /// All names of the machine's own directories, and what its configuration says.
-type State = (Vec<PathBuf>, BTreeMap<PathBuf, (Vec<u8>, u32, u32)>);
+type State = (Vec<PathBuf>, Files);
 
 fn state(machine: &Machine) -> Result<State> {
     let mut places = Vec::new();
