@@ -193,6 +193,14 @@ impl Machine {
         }
     }
 
+    /// Lets it go on.
+    pub fn thaw_etcd(&self) -> Result<()> {
+        match &self.service {
+            Service::Kubelet(kubelet) => kubelet.thaw_etcd(),
+            Service::Systemd(systemd) => systemd.thaw(UNIT),
+        }
+    }
+
     /// The last lines of etcd's log, of all its lives.
     pub fn log_tail(&self) -> String {
         let log = fs::read(etcd_log(&self.root)).unwrap_or_default();

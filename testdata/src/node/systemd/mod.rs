@@ -152,6 +152,13 @@ impl Systemd {
         process.context("it does not run")?.freeze()
     }
 
+    /// Lets it go on.
+    pub fn thaw(&self, unit: &str) -> Result<()> {
+        let state = self.shared.state();
+        let process = state.services.get(unit).and_then(|it| it.run.process());
+        process.context("it does not run")?.signal(Signal::CONT)
+    }
+
     /// Kills a service, as a crash of it.
     pub fn crash(&self, unit: &str) -> Result<()> {
         let state = self.shared.state();
