@@ -32,7 +32,7 @@ fn the_first_of_three_waits_and_the_second_one_makes_a_quorum() -> Result<()> {
         assert_eq!(error.kind(), ErrorKind::Waiting, "{error}");
 
         let with_plan = |place| plan_options(scene.machine(place)).with_plan(first.restore.clone());
-        let second = scene.plan_with(1, with_plan(1))?;
+        let second = scene.plan_with(1, &with_plan(1))?;
         let report = apply(&scene, 1, &second)?;
         assert_eq!(report.waiting_for_members, 0, "{report:#?}");
         scene.is_back(1)?;
@@ -41,7 +41,7 @@ fn the_first_of_three_waits_and_the_second_one_makes_a_quorum() -> Result<()> {
         let error = resume_recovery(&apply_options(scene.machine(0))).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
 
-        let third = scene.plan_with(2, with_plan(2))?;
+        let third = scene.plan_with(2, &with_plan(2))?;
         apply(&scene, 2, &third)?;
         scene.machines.wait_until_healthy()?;
         for place in 0..3 {
@@ -66,7 +66,7 @@ fn another_snapshot_than_the_plan_says_is_refused() -> Result<()> {
     let first = scene.plan(0)?;
     scene.snapshot = other;
     let options = plan_options(scene.machine(1)).with_plan(first.restore);
-    let error = scene.plan_with(1, options).unwrap_err().to_string();
+    let error = scene.plan_with(1, &options).unwrap_err().to_string();
     ensure!(error.contains("not the snapshot of the plan"), "{error}");
     Ok(())
 }
