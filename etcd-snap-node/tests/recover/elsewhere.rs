@@ -13,7 +13,7 @@ fn another_data_directory_changes_one_line_of_the_manifest() -> Result<()> {
     let machine = scene.machine(0);
     let before = fs::read_to_string(machine.manifest())?;
     let options = plan_options(machine).with_new_data_dir("/var/lib/etcd-restored");
-    let recovery = scene.plan_with(0, options)?;
+    let recovery = scene.plan_with(0, &options)?;
     apply(&scene, 0, &recovery)?;
     scene.machines.wait_until_healthy()?;
     scene.is_back(0)?;
@@ -58,7 +58,7 @@ fn another_data_directory_of_a_unit_is_a_drop_in() -> Result<()> {
     let machine = scene.machine(0);
     let before = configuration(machine)?;
     let options = plan_options(machine).with_new_data_dir("/var/lib/etcd-restored");
-    let recovery = scene.plan_with(0, options)?;
+    let recovery = scene.plan_with(0, &options)?;
     apply(&scene, 0, &recovery)?;
     scene.machines.wait_until_healthy()?;
     scene.is_back(0)?;
@@ -91,7 +91,7 @@ fn a_quorum_that_is_there_is_a_reason_to_refuse() -> Result<()> {
     let before = configuration(scene.machine(2))?;
     let recovery = scene.plan_with(
         2,
-        PlanOptions::default()
+        &PlanOptions::default()
             .with_root(Root::new(scene.machine(2).root()))
             .with_questions(true),
     )?;
