@@ -1,6 +1,7 @@
 //! Recoveries from end to end: real etcd servers on trees that look like nodes, started and stopped by stand-ins for kubelet and
 //! systemd.
 
+mod elsewhere;
 mod killed;
 mod odd;
 mod several;
