@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     },
     /// The node's half says why.
     Node(etcd_snap_node::Error),
+    /// A recovery has stopped half way, for this reason.
+    HalfWay(etcd_snap_node::Error),
     /// The arguments contradict each other, in a way that only shows when they are used.
     Usage(String),
     /// Something around the work failed: standard output, signals, the runtime.
@@ -82,6 +84,7 @@ impl Failure {
         match self {
             Self::Library { error, .. } => exit::code(error.kind()),
             Self::Node(error) => exit::code_of_node(error),
+            Self::HalfWay(_) => exit::HALF_WAY,
             Self::Usage(_) => exit::USAGE,
             Self::System { .. } | Self::File { .. } => exit::FILES,
             Self::Late { .. } => exit::TRANSFER,
@@ -94,7 +97,9 @@ impl Failure {
     pub(crate) fn sentence(&self) -> Option<(String, Option<String>)> {
         Some(match self {
             Self::Library { error, hint } => (chain(error), hint.clone()),
-            Self::Node(error) => (chain(error), error.remedy().map(str::to_owned)),
+            Self::Node(error) | Self::HalfWay(error) => {
+                (chain(error), error.remedy().map(str::to_owned))
+            }
             Self::Usage(sentence) => (sentence.clone(), None),
             Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
             Self::File { doing, path, error } => {

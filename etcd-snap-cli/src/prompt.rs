@@ -17,6 +17,14 @@ pub(crate) fn secret(question: &str) -> io::Result<String> {
     Ok(line)
 }
 
+/// Asks on standard error; only a yes is one.
+pub(crate) fn agrees(question: &str) -> io::Result<bool> {
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
 /// A terminal that shows nothing but the end of the line, until this is dropped.
 struct Silence {
     before: Termios,

@@ -1,6 +1,6 @@
 //! `etcd-snap drill`: a restore that is tried out before it is needed.
 
-mod executable;
+pub(crate) mod executable;
 mod report;
 mod watch;
 

@@ -3,9 +3,15 @@
 mod arguments;
 mod page;
 mod plan_file;
+mod report;
 mod watching;
 
-use etcd_snap_node::{DiscoverOptions, Recovery, Root, discover, plan_recovery};
+use std::io::{self, IsTerminal};
+
+use etcd_snap_node::{
+    DiscoverOptions, ErrorKind, Recovery, RecoveryReport, Root, apply_recovery, discover,
+    plan_recovery, resume_recovery, roll_back_recovery,
+};
 
 pub(crate) use arguments::Arguments;
 
@@ -14,31 +20,104 @@ use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::journal;
+use crate::prompt;
 use crate::render;
 use crate::standard;
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
-    if arguments.apply || arguments.resume || arguments.rollback {
-        return Err(Failure::Usage("not built yet".into()));
-    }
     let interrupt = Interrupt::listen()?;
-    let (recovery, is_new) = planned(arguments, output, &interrupt)?;
-    if let Some(path) = &arguments.plan_file
-        && is_new
-        && !recovery.is_refused()
-    {
-        plan_file::write(path, &recovery.restore)?.keep();
+    let root = arguments.root.as_ref().map(Root::new).unwrap_or_default();
+    let work = |verb: Verb<'_>| {
+        let options = arguments.apply_options(root.clone());
+        watching::watched(&interrupt, output.quiet, |observer| {
+            let options = options.with_observer(observer);
+            match verb {
+                Verb::Apply(recovery) => apply_recovery(recovery, &options),
+                Verb::Resume => resume_recovery(&options),
+                Verb::RollBack => roll_back_recovery(&options),
+            }
+        })
+        .map_err(|failure| half_way(failure, arguments, &root))
+    };
+    if arguments.resume {
+        return done(&work(Verb::Resume)?, output);
     }
-    render::print(&page::Plan::new(&recovery, arguments), output.write_out)?;
+    if arguments.rollback {
+        return done(&work(Verb::RollBack)?, output);
+    }
+
+    let (recovery, is_new) = planned(arguments, output, &interrupt)?;
+    let page = page::Plan::new(&recovery, arguments);
     if recovery.is_refused() {
+        render::print(&page, output.write_out)?;
         return Err(Failure::Reported {
             code: exit::REFUSED,
         });
     }
+    if arguments.apply {
+        require_consent(arguments, &page, output)?;
+    }
+    let plan_file = match &arguments.plan_file {
+        Some(path) if is_new => Some(plan_file::write(path, &recovery.restore)?),
+        _ => None,
+    };
+    // From here on other nodes may have read it.
+    if let Some(file) = plan_file {
+        file.keep();
+    }
+    if arguments.apply {
+        return done(&work(Verb::Apply(&recovery))?, output);
+    }
+    render::print(&page, output.write_out)?;
     if !arguments.plan {
         journal::note("nothing is changed yet: --apply does it");
     }
     Ok(())
+}
+
+/// What is done with a recovery.
+enum Verb<'a> {
+    Apply(&'a Recovery),
+    Resume,
+    RollBack,
+}
+
+fn done(report: &RecoveryReport, output: &Output) -> Result<()> {
+    render::print(report, output.write_out)
+}
+
+/// Somebody says yes to what the plan shows, or has said so on the command line.
+fn require_consent(arguments: &Arguments, page: &page::Plan<'_>, output: &Output) -> Result<()> {
+    if arguments.yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::Usage(
+            "nobody is at a terminal to agree: look at the plan, and say --yes with --apply".into(),
+        ));
+    }
+    render::print_aside(page, output.write_out)?;
+    let agreed = prompt::agrees("Do all this now?").map_err(|error| Failure::System {
+        doing: "ask at the terminal",
+        error,
+    })?;
+    match agreed {
+        true => Ok(()),
+        false => Err(Failure::Usage("nothing was changed".into())),
+    }
+}
+
+/// What fails when the journal is there leaves something to go on with.
+fn half_way(failure: Failure, arguments: &Arguments, root: &Root) -> Failure {
+    let has_journal = root.exists(&arguments.state_dir.join("recovery.json"));
+    match failure {
+        Failure::Node(error)
+            if has_journal && !matches!(error.kind(), ErrorKind::Waiting | ErrorKind::Busy) =>
+        {
+            Failure::HalfWay(error)
+        }
+        other => other,
+    }
 }
 
 /// The plan for this node, and whether it is the first one of its cluster.

@@ -74,7 +74,7 @@ pub(super) fn status(error: &Error) -> Option<String> {
 pub(super) fn stopped(failure: Failure, code: u8, word: impl FnOnce(&Error) -> String) -> Ended {
     match failure {
         Failure::Library { error, .. } => Ended::new(code, word(&error)),
-        Failure::Node(error) => Ended::new(code, error.to_string()),
+        Failure::Node(error) | Failure::HalfWay(error) => Ended::new(code, error.to_string()),
         Failure::Late { .. } => Ended::new(code, LATE),
         // The original dies of the signal, which a shell reports with the same number.
         Failure::Stopped(signal) => Ended::new(signal.exit_code(), format!("stopped by {signal}")),

@@ -24,11 +24,12 @@ fn is_bare(path: &Path) -> bool {
     path.components().count() == 1 && !path.as_os_str().as_encoded_bytes().contains(&b'/')
 }
 
-fn in_path(name: &OsStr) -> Option<PathBuf> {
+/// The program of this name that a shell would run.
+pub(crate) fn in_path(name: impl AsRef<OsStr>) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .filter(|directory| directory.is_absolute())
-        .map(|directory| directory.join(name))
+        .map(|directory| directory.join(name.as_ref()))
         .find(|candidate| is_executable(candidate))
 }
 

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use etcd_snap::{Revision, StorageVersion};
-use etcd_snap_node::{PlanOptions, Root};
+use etcd_snap_node::{ApplyOptions, PlanOptions, Root};
+
+use crate::commands::drill::executable;
+use crate::values;
 
 /// What says nothing once a recovery is under way: its journal has all of it.
-const OF_A_PLAN: [&str; 20] = [
+const OF_A_PLAN: [&str; 19] = [
     "snapshot",
     "etcd",
     "plan_file",
@@ -28,7 +31,6 @@ const OF_A_PLAN: [&str; 20] = [
     "max_age",
     "plan",
     "apply",
-    "yes",
 ];
 
 /// Bring this node back from a snapshot
@@ -67,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with_all = OF_A_PLAN, help_heading = "What to do")]
     pub(super) rollback: bool,
     /// Do not ask
-    #[arg(short, long, requires = "apply", help_heading = "What to do")]
+    #[arg(short, long, conflicts_with = "plan", help_heading = "What to do")]
     pub(super) yes: bool,
     /// The tree of the machine [default: /]
     #[arg(long, value_name = "DIR", help_heading = "Node")]
@@ -75,6 +77,35 @@ pub(crate) struct Arguments {
     /// Which etcd, where there are several: its name, unit, pod or manifest
     #[arg(long, value_name = "NAME", help_heading = "Node")]
     pub(super) etcd: Option<String>,
+    /// Where the journal of a recovery is kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/etcd-snap",
+        help_heading = "Node"
+    )]
+    pub(super) state_dir: PathBuf,
+    /// The systemctl that stops and starts a unit [default: the one in PATH]
+    #[arg(long, value_name = "PATH", help_heading = "Node")]
+    pub(super) systemctl: Option<PathBuf>,
+    /// The longest that etcd may take to stop
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5m",
+        value_parser = values::waiting_time,
+        help_heading = "Node"
+    )]
+    pub(super) stop_timeout: Duration,
+    /// The longest that it may take to serve
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "10m",
+        value_parser = values::waiting_time,
+        help_heading = "Node"
+    )]
+    pub(super) start_timeout: Duration,
     /// Make the member there, and change what starts etcd
     #[arg(long, value_name = "DIR", help_heading = "Node")]
     pub(super) new_data_dir: Option<PathBuf>,
@@ -138,7 +169,8 @@ impl Arguments {
             .with_drop_leases(self.drop_leases)
             .with_squeeze(self.squeeze)
             .with_force_with_quorum(self.force_with_quorum)
-            .with_old(self.max_age);
+            .with_old(self.max_age)
+            .with_state_dir(&self.state_dir);
         if let Some(name) = &self.etcd {
             options = options.with_etcd(name);
         }
@@ -164,5 +196,21 @@ impl Arguments {
             options = options.with_target_version(version);
         }
         options
+    }
+
+    pub(super) fn apply_options(&self, root: Root) -> ApplyOptions {
+        let options = ApplyOptions::default()
+            .with_root(root)
+            .with_state_directory(&self.state_dir)
+            .with_stop_timeout(self.stop_timeout)
+            .with_start_timeout(self.start_timeout);
+        match self
+            .systemctl
+            .clone()
+            .or_else(|| executable::in_path("systemctl"))
+        {
+            Some(program) => options.with_systemctl(program),
+            None => options,
+        }
     }
 }

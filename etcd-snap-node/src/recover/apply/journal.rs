@@ -194,7 +194,7 @@ impl Book {
         let directory = options.root.open_as(shown);
         if make {
             disk::make_directory(&directory, 0o700)?;
-        } else if !directory.join(NAME).exists() {
+        } else if !directory.is_dir() {
             return Err(no_recovery(shown));
         }
         let lock = match disk::lock(&directory.join(LOCK))? {
@@ -254,38 +254,39 @@ impl Book {
         Ok(journal)
     }
 
-    fn find(&self) -> Result<Option<Journal>> {
-        let bytes = match std::fs::read(&self.on_disk) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("read the journal", &self.journal, e)),
-        };
-        let journal: Journal = serde_json::from_slice(&bytes).map_err(|e| {
-            Error::new(
-                ErrorKind::Misconfigured,
-                format!(
-                    "the journal {} is damaged, or of another version of etcd-snap: it says how far a recovery has come",
-                    self.journal.display()
-                ),
-            )
-            .with_path(&self.journal)
-            .with_remedy(
-                "use the version that wrote it; or put things in order by hand as it says, and move it away",
-            )
-            .with_source(e)
-        })?;
-        if journal.schema != SCHEMA {
-            return Err(Error::new(
-                ErrorKind::Unsupported,
-                format!(
-                    "the journal {} is of another version of etcd-snap",
-                    self.journal.display()
-                ),
-            )
-            .with_path(&self.journal)
-            .with_remedy("use that version"));
+    /// The recovery to take back: the one that is under way, or the last one, if it has come to its end.
+    pub(super) fn require_to_roll_back(&self) -> Result<Journal> {
+        if self.find()?.is_none() {
+            self.reopen_last()?;
         }
-        Ok(Some(journal))
+        self.require_unfinished()
+    }
+
+    /// Gives the journal of the last recovery its name again, if that is over and was not taken back.
+    fn reopen_last(&self) -> Result<()> {
+        let directory = self.on_disk.parent().unwrap_or(Path::new("/"));
+        let failed = |e| Error::io("look into", directory, e);
+        let mut kept = Vec::new();
+        for entry in std::fs::read_dir(directory).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("recovery-") && name.ends_with(".json") {
+                let written = entry.metadata().and_then(|it| it.modified());
+                kept.push((written.map_err(failed)?, entry.path()));
+            }
+        }
+        let Some((_, last)) = kept.into_iter().max() else {
+            return Ok(());
+        };
+        match read(&last, &last)? {
+            Some(journal) if journal.state == State::Done => disk::rename_new(&last, &self.on_disk),
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self) -> Result<Option<Journal>> {
+        read(&self.on_disk, &self.journal)
     }
 
     pub(super) fn write(&self, journal: &Journal) -> Result<()> {
@@ -313,6 +314,41 @@ impl Book {
             format!("too many journals are beside {}", self.journal.display()),
         ))
     }
+}
+
+/// What is in a journal; `shown` is the path that the machine knows.
+fn read(on_disk: &Path, shown: &Path) -> Result<Option<Journal>> {
+    let bytes = match std::fs::read(on_disk) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io("read the journal", shown, e)),
+    };
+    let journal: Journal = serde_json::from_slice(&bytes).map_err(|e| {
+            Error::new(
+                ErrorKind::Misconfigured,
+                format!(
+                    "the journal {} is damaged, or of another version of etcd-snap: it says how far a recovery has come",
+                    shown.display()
+                ),
+            )
+            .with_path(shown)
+            .with_remedy(
+                "use the version that wrote it; or put things in order by hand as it says, and move it away",
+            )
+            .with_source(e)
+        })?;
+    if journal.schema != SCHEMA {
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            format!(
+                "the journal {} is of another version of etcd-snap",
+                shown.display()
+            ),
+        )
+        .with_path(shown)
+        .with_remedy("use that version"));
+    }
+    Ok(Some(journal))
 }
 
 fn no_recovery(directory: &Path) -> Error {

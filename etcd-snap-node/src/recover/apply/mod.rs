@@ -69,14 +69,15 @@ pub fn resume_recovery(options: &ApplyOptions) -> Result<RecoveryReport> {
     Run::new(options, book, journal).forward()
 }
 
-/// Brings back what was there before: the old member, the files, the manifests byte for byte, and etcd runs again.
+/// Brings back what was there before: the old member, the files, the manifests byte for byte, and etcd runs again. Of a recovery that
+/// is under way, or of the last one, if it has come to its end and was not taken back.
 ///
 /// What the restored member has become is kept as `member.undone-TIME`. A roll-back that has stopped is finished by another one.
 ///
 /// # Errors
-/// `NotFound` where no recovery is under way; and as [`apply_recovery`].
+/// `NotFound` where there is nothing to take back; and as [`apply_recovery`].
 pub fn roll_back_recovery(options: &ApplyOptions) -> Result<RecoveryReport> {
     let book = Book::open(options, false)?;
-    let journal = book.require_unfinished()?;
+    let journal = book.require_to_roll_back()?;
     Run::new(options, book, journal).back()
 }
