@@ -61,6 +61,9 @@ pub(super) fn pairs(etcd: &Etcd, root: &Root, named: &[Pair]) -> Vec<Pair> {
     for directory in directories(etcd) {
         made_by_kubespray(&directory, root, &mut pairs);
     }
+    for directory in directories(etcd) {
+        made_by_hand(&directory, root, &mut pairs);
+    }
     let own = [
         (
             &etcd.peer_tls,
@@ -147,6 +150,24 @@ fn made_by_kubeadm(directory: &Path, pairs: &mut Vec<Pair>) {
             "apiserver-etcd-client",
             "the pair that kubeadm made for the API server",
         ));
+    }
+}
+
+/// What guides call them.
+fn made_by_hand(directory: &Path, root: &Root, pairs: &mut Vec<Pair>) {
+    for (certificate, key) in [
+        ("client.crt", "client.key"),
+        ("client.pem", "client-key.pem"),
+        ("etcd-client.crt", "etcd-client.key"),
+        ("etcd-client.pem", "etcd-client-key.pem"),
+    ] {
+        if root.exists(&directory.join(certificate)) {
+            pairs.push(Pair::new(
+                directory.join(certificate),
+                directory.join(key),
+                "the pair for clients beside the member's own",
+            ));
+        }
     }
 }
 

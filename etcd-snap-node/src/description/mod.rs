@@ -322,7 +322,8 @@ impl Node {
         let mut found = self
             .etcds
             .iter()
-            .filter(|etcd| name.is_none_or(|name| etcd.is_called(name)));
+            .filter(|etcd| name.is_none_or(|name| etcd.is_called(name)))
+            .filter(|etcd| name.is_some() || !self.is_copy(etcd));
         match (found.next(), found.next(), name) {
             (Some(etcd), None, _) => Ok(etcd),
             (None, _, Some(name)) if !self.etcds.is_empty() => Err(Error::new(
@@ -349,6 +350,24 @@ impl Node {
             )
             .with_remedy("say which one is meant with --etcd NAME")),
         }
+    }
+
+    /// Whether a file beside it starts a pod of the same name, and has the name that a manifest usually has: `etcd.yaml.bak` is a copy of
+    /// `etcd.yaml`. That there are two is a finding, and no reason not to know which one is meant.
+    fn is_copy(&self, etcd: &Etcd) -> bool {
+        let RunBy::StaticPod { manifest, pod, .. } = &etcd.run_by else {
+            return false;
+        };
+        let is_usual = |path: &Path| path.file_name().is_some_and(|name| name == "etcd.yaml");
+        !is_usual(manifest)
+            && self.etcds.iter().any(|other| match &other.run_by {
+                RunBy::StaticPod {
+                    manifest: usual,
+                    pod: same,
+                    ..
+                } => pod == same && is_usual(usual) && usual.parent() == manifest.parent(),
+                _ => false,
+            })
     }
 
     /// The worst of all findings.

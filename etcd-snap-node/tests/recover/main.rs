@@ -17,12 +17,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use etcd_snap_node::{
-    Action, ApplyOptions, Event, Node, Observer, PlanOptions, Recovery, RecoveryReport, Root,
-    TlsSettings, apply_recovery, plan_recovery,
+    Action, ApplyOptions, DiscoverOptions, Event, Node, Observer, PlanOptions, Recovery,
+    RecoveryReport, Root, apply_recovery, discover, plan_recovery,
 };
 use etcd_snap_testdata::etcd::Version;
-use etcd_snap_testdata::node::{Machine, Machines, Starter, UNIT};
-use serde_json::json;
+use etcd_snap_testdata::node::{Machine, Machines, Starter};
 
 const BOTH: [Starter; 2] = [Starter::Kubelet, Starter::Systemd];
 
@@ -99,48 +98,10 @@ impl Scene {
     }
 }
 
-/// What is known of a machine, as these tests know it themselves: they are about what follows.
+/// What discovery finds on a machine.
 fn describe(machine: &Machine) -> Result<Node> {
-    let place = json!({"path": "/var/lib/etcd", "host": "/var/lib/etcd"});
-    let (pki, client) = match machine.starter() {
-        Starter::Kubelet => ("/etc/kubernetes/pki/etcd", "healthcheck-client"),
-        Starter::Systemd => ("/etc/etcd/pki", "client"),
-    };
-    let run_by = match machine.starter() {
-        Starter::Kubelet => json!({
-            "kind": "static-pod", "manifest": "/etc/kubernetes/manifests/etcd.yaml",
-            "pod": "etcd", "container": "etcd", "image": null, "mounts": [],
-        }),
-        Starter::Systemd => json!({
-            "kind": "systemd", "unit": UNIT, "unit_file": "/usr/lib/systemd/system/etcd.service",
-            "drop_ins": [], "environment_files": ["/etc/default/etcd"], "user": null,
-        }),
-    };
-    let layout = match machine.starter() {
-        Starter::Kubelet => "kubeadm",
-        Starter::Systemd => "systemd",
-    };
-    let tls = serde_json::to_value(TlsSettings::default())?;
-    let node = json!({
-        "schema": 1, "root": machine.root(), "host": machine.name(), "findings": [],
-        "etcds": [{
-            "run_by": run_by, "layout": layout, "name": machine.name(), "data_dir": place,
-            "wal_dir": null, "listen_client_urls": [machine.client_url()],
-            "advertise_client_urls": [machine.client_url()],
-            "listen_peer_urls": [machine.peer_url()],
-            "initial_advertise_peer_urls": [machine.peer_url()], "initial_cluster": [],
-            "initial_cluster_state": "new", "initial_cluster_token": "etcd-cluster",
-            "version": null, "quota_bytes": null, "client_tls": tls, "peer_tls": tls,
-            "certificates": [], "settings": {}, "config_file": null, "data": null,
-            "process": null, "findings": [],
-            "client_identity": {
-                "authority": format!("{pki}/ca.crt"),
-                "certificate": format!("{pki}/{client}.crt"),
-                "key": format!("{pki}/{client}.key"), "because": "it is made for it",
-            },
-        }],
-    });
-    Ok(serde_json::from_value(node)?)
+    let root = Root::new(machine.root());
+    Ok(discover(&DiscoverOptions::default().with_root(root))?)
 }
 
 fn plan_options(machine: &Machine) -> PlanOptions {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 use etcd_snap_node::{ErrorKind, resume_recovery, roll_back_recovery};
-use etcd_snap_testdata::node::{What, expect_in_order};
+use etcd_snap_testdata::node::{UNIT, What, expect_in_order};
 use etcd_snap_testdata::sample;
 
 use super::*;
@@ -73,14 +73,32 @@ fn a_recovery_that_is_over_is_over_and_another_one_may_follow() -> Result<()> {
             apply(&scene, 0, &scene.plan(0)?)?;
             scene.machines.wait_until_healthy()?;
             scene.is_back(0)?;
-            for goes_on in [resume_recovery, roll_back_recovery] {
-                let error = goes_on(&apply_options(scene.machine(0))).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
-            }
+            let error = resume_recovery(&apply_options(scene.machine(0))).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
             let kept = names_like(&scene.machine(0).data_dir(), "member.old-")?;
             assert_eq!(kept.len(), round, "{kept:?}");
             scene.live_on()?;
         }
+    }
+    Ok(())
+}
+
+/// Somebody sees only then that it was the wrong snapshot.
+#[test]
+fn a_recovery_that_is_over_is_taken_back_once() -> Result<()> {
+    for starter in BOTH {
+        let scene = Scene::new(Version::V3_6, starter, 1)?;
+        let machine = scene.machine(0);
+        let before = configuration(machine)?;
+        apply(&scene, 0, &scene.plan(0)?)?;
+        scene.machines.wait_until_healthy()?;
+        scene.is_back(0)?;
+        roll_back_recovery(&apply_options(machine))?;
+        scene.machines.wait_until_healthy()?;
+        assert_eq!(scene.machines.keys(0)?, scene.last, "{starter:?}");
+        ensure!(configuration(machine)? == before);
+        let error = roll_back_recovery(&apply_options(machine)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     }
     Ok(())
 }
