@@ -117,6 +117,10 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
             command = command.mut_subcommand(name, |command| without_variables(command, |_| true));
         }
     }
+    // What is found on a machine is not mixed with what a variable says of another one.
+    if std::env::args_os().any(|argument| argument == "--discover") {
+        command = command.mut_subcommand("save", |command| command.mut_args(without_place));
+    }
     command
         .try_get_matches_from(std::env::args_os())
         .and_then(|matches| Arguments::from_arg_matches(&matches))
@@ -135,6 +139,16 @@ fn without_variables(command: Command, unwanted: fn(&OsStr) -> bool) -> Command 
     command
         .mut_args(change)
         .mut_subcommands(move |command| without_variables(command, unwanted))
+}
+
+/// Without the variable, if that is about where a cluster is and how it is trusted.
+fn without_place(arg: Arg) -> Arg {
+    const OF_A_PLACE: [&str; 5] = ["endpoints", "discovery_srv", "cacert", "cert", "key"];
+    if OF_A_PLACE.contains(&arg.get_id().as_str()) {
+        arg.env(None::<&str>)
+    } else {
+        arg
+    }
 }
 
 /// A wrong value that nobody typed needs the name of the variable it came from.

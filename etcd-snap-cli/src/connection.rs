@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use etcd_snap::{Cluster, Discovery, Tls};
+use etcd_snap_node::{DiscoverOptions, Etcd, Root, discover};
 
 use crate::commands::stopped;
 use crate::failure::{Failure, Result};
@@ -161,7 +162,75 @@ pub(crate) struct Connection {
     auth_jwt_token: Option<String>,
 }
 
+/// An etcd of a machine, whose endpoints and certificates are found there.
+#[derive(Debug, Args)]
+pub(crate) struct Found {
+    /// Find the etcd of this machine, and the certificates that fit its clients
+    #[arg(long, help_heading = "Machine")]
+    discover: bool,
+    /// Look for it in a machine's tree below this directory
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/",
+        requires = "discover",
+        help_heading = "Machine"
+    )]
+    root: PathBuf,
+    /// Of several etcds, the one with this name, unit or pod
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "discover",
+        help_heading = "Machine"
+    )]
+    etcd: Option<String>,
+}
+
+impl Found {
+    /// Where the tree of the machine begins.
+    pub(crate) fn root(&self) -> Root {
+        Root::new(&self.root)
+    }
+
+    /// The etcd, if one is to be found. What it is, is said.
+    pub(crate) fn etcd(&self) -> Result<Option<Etcd>> {
+        if !self.discover {
+            return Ok(None);
+        }
+        let node = discover(&DiscoverOptions::default().with_root(self.root()))?;
+        let etcd = node.etcd(self.etcd.as_deref())?.clone();
+        let identity = etcd.client_identity.as_ref();
+        let shown = identity.and_then(|it| Some((it.certificate.as_ref()?, &it.because)));
+        journal::note(&match shown {
+            Some((certificate, because)) => format!(
+                "found {}; clients show {}, {because}",
+                etcd.title(),
+                certificate.display()
+            ),
+            None => format!("found {}", etcd.title()),
+        });
+        Ok(Some(etcd))
+    }
+}
+
 impl Connection {
+    /// The cluster behind an etcd that was found. Certificates and users that were named count instead of those of the machine.
+    pub(crate) fn cluster_of(&self, etcd: &Etcd, root: &Root) -> Result<Cluster> {
+        if self.tls()?.is_some() {
+            return self.cluster(&etcd.endpoints().join(","));
+        }
+        let mut cluster = etcd
+            .cluster(root)?
+            .with_connect_timeout(self.connect_timeout);
+        if let Some(token) = self.token() {
+            cluster = cluster.with_token(token);
+        } else if let Some((name, password)) = self.login()? {
+            cluster = cluster.with_user(name, password);
+        }
+        Ok(cluster)
+    }
+
     /// The cluster behind these endpoints, unless they are to be found by a domain. Asks for a password where one is missing.
     pub(crate) fn cluster(&self, endpoints: &str) -> Result<Cluster> {
         let cluster = match self.domain() {

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use etcd_snap::{Attest, EndpointPolicy, ErrorKind, SaveOptions, SaveReport, Target};
 
 use crate::arguments::Output;
-use crate::connection::{Connection, online};
+use crate::connection::{Connection, Found, online};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
@@ -86,6 +86,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "URLS",
         default_value = "127.0.0.1:2379",
+        conflicts_with = "discover",
         env = "ETCDCTL_ENDPOINTS",
         hide_env_values = true,
         help_heading = "Connection"
@@ -119,6 +120,8 @@ pub(crate) struct Arguments {
         help_heading = "Connection"
     )]
     command_timeout: Option<Duration>,
+    #[command(flatten)]
+    found: Found,
     #[command(flatten)]
     connection: Connection,
     /// Keep metrics of the last success and failure in this file
@@ -205,7 +208,12 @@ fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
     } else {
         Target::pattern(file, standard::host_name().as_deref())?
     };
-    let cluster = arguments.connection.cluster(&arguments.endpoints)?;
+    let cluster = match arguments.found.etcd()? {
+        Some(etcd) => arguments
+            .connection
+            .cluster_of(&etcd, &arguments.found.root())?,
+        None => arguments.connection.cluster(&arguments.endpoints)?,
+    };
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
     let progress = Arc::new(Progress::new(output.quiet, interrupt.clone()));

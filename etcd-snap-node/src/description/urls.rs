@@ -19,6 +19,14 @@ pub(crate) fn is_loopback(url: &str) -> bool {
     host.starts_with("127.") || host.starts_with("[::1]") || host.starts_with("localhost:")
 }
 
+/// Whether it leads everybody to their own machine. Other addresses of 127.0.0.0/8 may be those of several members on one machine.
+pub(crate) fn is_own_machine(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    ["127.0.0.1:", "[::1]:", "localhost:"]
+        .iter()
+        .any(|own| host.starts_with(own))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +42,9 @@ mod tests {
         ] {
             assert_eq!(dialled(listened), expected);
         }
+        assert!(
+            is_own_machine("http://localhost:2380") && !is_own_machine("http://127.0.0.11:2380")
+        );
         assert!(is_loopback("https://127.0.0.1:2379") && !is_loopback("https://10.0.0.1:2379"));
     }
 }

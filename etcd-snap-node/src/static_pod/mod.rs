@@ -226,7 +226,7 @@ impl StaticPods {
                 files.push(member.manifest.clone());
             }
         }
-        let [first, .., last] = files.as_slice() else {
+        let [first, _, ..] = files.as_slice() else {
             return;
         };
         let listed: Vec<_> = files.iter().map(|it| it.display().to_string()).collect();
@@ -249,11 +249,11 @@ impl StaticPods {
                     listed.join(", ")
                 ),
             )
-            .with_remedy(format!(
-                "move the one that is not meant, like {}, out of that directory: a name that begins with a dot is enough",
-                last.display()
-            ))
-            .at(last),
+            .with_remedy(
+                "look which one is meant, and move the other out of that directory: another ending is not enough, kubelet passes over only \
+                 names that begin with a dot",
+            )
+            .at(&directory),
         );
     }
 

@@ -86,7 +86,15 @@ fn pod(bytes: &[u8]) -> Option<(String, Component)> {
 /// Files that kubelet would run as well, D3: of two that run the same, one wins, and it may be the old one.
 pub(super) fn extra(manifests: &[Manifest], own: &Path, node: &Node) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let is_another_etcd = |path: &Path| {
+    let own_pod = manifests
+        .iter()
+        .find(|manifest| manifest.path == own)
+        .and_then(|manifest| manifest.pod.clone());
+    // Like that of events; a copy has the pod's name, and perhaps the directory of before.
+    let is_another_etcd = |path: &Path, pod: Option<&String>| {
+        if pod == own_pod.as_ref() {
+            return false;
+        }
         node.etcds.iter().any(|etcd| match &etcd.run_by {
             crate::RunBy::StaticPod { manifest, .. } => {
                 manifest == path
@@ -102,7 +110,10 @@ pub(super) fn extra(manifests: &[Manifest], own: &Path, node: &Node) -> Vec<Find
             *other != n && it.pod.is_some() && it.pod == manifest.pod && it.path != own
         });
         let (path, pod) = (&manifest.path, manifest.pod.as_deref().unwrap_or_default());
-        if manifest.component == Component::Etcd && path != own && !is_another_etcd(path) {
+        if manifest.component == Component::Etcd
+            && path != own
+            && !is_another_etcd(path, manifest.pod.as_ref())
+        {
             findings.push(
                 Finding::error(
                     "extra-manifest",
