@@ -271,8 +271,11 @@ mod tests {
         ] {
             assert_eq!(start(script, &variables(&[])), None, "{script}");
         }
-        let one = start("A=b etcd --name $A", &variables(&[])).unwrap();
+        let one = start("A=b; etcd --name $A", &variables(&[])).unwrap();
         assert_eq!(one.words, ["etcd", "--name", "b"]);
+        // Words are expanded before the assignments of their own command count.
+        let one = start("A=b etcd --name $A", &variables(&[])).unwrap();
+        assert_eq!(one.words, ["etcd", "--name", "$A"]);
         let one = start("if true; then /usr/bin/etcd; fi", &variables(&[])).unwrap();
         assert_eq!(one.words, ["/usr/bin/etcd"]);
     }
