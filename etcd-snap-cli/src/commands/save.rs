@@ -14,6 +14,7 @@ use crate::connection::{Connection, online};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
+use crate::on_node::OnNode;
 use crate::progress::Progress;
 use crate::render::{self, attest};
 use crate::standard;
@@ -42,7 +43,12 @@ With --attest, every member of the cluster is asked for the hash of its keys at 
 other keys, or none can tell, there is no FILE, and the exit code is 11. With --attest=if-possible, it is no failure \
 that none can tell. A later run replaces or removes FILE.unproven.
 
+With --discover, endpoints and certificates are those of the etcd that `etcd-snap discover` finds on this machine, and \
+variables about them do not count. Certificates and users that flags name come first.
+
 Examples:
+  etcd-snap save backup.db --discover
+
   etcd-snap save backup.db \\
     --endpoints 10.0.0.1:2379
 
@@ -81,6 +87,16 @@ pub(crate) struct Arguments {
     /// Keep what they do not bear out as FILE.unproven
     #[arg(long, requires = "attest", help_heading = "Proof")]
     keep_unproven: bool,
+    #[command(flatten)]
+    on_node: OnNode,
+    /// Which etcd, where there are several: its name, unit, pod or manifest
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "discover",
+        help_heading = "Node"
+    )]
+    etcd: Option<String>,
     /// Members to ask, with commas
     #[arg(
         long,
@@ -88,6 +104,7 @@ pub(crate) struct Arguments {
         default_value = "127.0.0.1:2379",
         env = "ETCDCTL_ENDPOINTS",
         hide_env_values = true,
+        conflicts_with = "discover",
         help_heading = "Connection"
     )]
     endpoints: String,
@@ -205,7 +222,10 @@ fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
     } else {
         Target::pattern(file, standard::host_name().as_deref())?
     };
-    let cluster = arguments.connection.cluster(&arguments.endpoints)?;
+    let cluster = match arguments.on_node.find(arguments.etcd.as_deref())? {
+        Some(found) => found.cluster(&arguments.connection)?,
+        None => arguments.connection.cluster(&arguments.endpoints)?,
+    };
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
     let progress = Arc::new(Progress::new(output.quiet, interrupt.clone()));
