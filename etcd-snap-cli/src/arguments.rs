@@ -96,6 +96,19 @@ pub(crate) struct Output {
     pub(crate) log_format: LogFormat,
 }
 
+/// Variables that say where a member is, and with which certificates it is asked.
+const OF_OTHER_MEMBERS: [&str; 9] = [
+    "ETCDCTL_ENDPOINTS",
+    "ETCDCTL_DISCOVERY_SRV",
+    "ETCDCTL_DISCOVERY_SRV_NAME",
+    "ETCDCTL_INSECURE_DISCOVERY",
+    "ETCDCTL_CACERT",
+    "ETCDCTL_CERT",
+    "ETCDCTL_KEY",
+    "ETCDCTL_INSECURE_SKIP_TLS_VERIFY",
+    "ETCDCTL_INSECURE_TRANSPORT",
+];
+
 /// Reads the command line and the environment.
 pub(crate) fn parse() -> Result<Arguments, clap::Error> {
     // An empty variable counts as unset, as for etcdctl.
@@ -105,7 +118,7 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
         ("verify", &["--against"][..]),
         ("doctor", &["--endpoints", "--discovery-srv", "-d"]),
         ("restore", &["--endpoints", "--discovery-srv", "-d"]),
-        ("drill", &["--endpoints", "--discovery-srv", "-d"]),
+        ("drill", &["--endpoints", "--discover", "-d"]),
     ] {
         let asks = |argument: std::ffi::OsString| {
             let argument = argument.as_encoded_bytes();
@@ -117,9 +130,18 @@ pub(crate) fn parse() -> Result<Arguments, clap::Error> {
             command = command.mut_subcommand(name, |command| without_variables(command, |_| true));
         }
     }
-    // What is found on a machine is not mixed with what a variable says of another one.
+    // Where all that leads to a member is found on the node, what is set for another one does not lead there.
     if std::env::args_os().any(|argument| argument == "--discover") {
-        command = command.mut_subcommand("save", |command| command.mut_args(without_place));
+        for name in ["save", "drill"] {
+            command = command.mut_subcommand(name, |command| {
+                command.mut_args(|arg| match arg.get_env() {
+                    Some(variable) if OF_OTHER_MEMBERS.iter().any(|it| variable == *it) => {
+                        arg.env(None::<&str>)
+                    }
+                    _ => arg,
+                })
+            });
+        }
     }
     command
         .try_get_matches_from(std::env::args_os())
@@ -139,16 +161,6 @@ fn without_variables(command: Command, unwanted: fn(&OsStr) -> bool) -> Command 
     command
         .mut_args(change)
         .mut_subcommands(move |command| without_variables(command, unwanted))
-}
-
-/// Without the variable, if that is about where a cluster is and how it is trusted.
-fn without_place(arg: Arg) -> Arg {
-    const OF_A_PLACE: [&str; 5] = ["endpoints", "discovery_srv", "cacert", "cert", "key"];
-    if OF_A_PLACE.contains(&arg.get_id().as_str()) {
-        arg.env(None::<&str>)
-    } else {
-        arg
-    }
 }
 
 /// A wrong value that nobody typed needs the name of the variable it came from.

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
-use etcd_snap::{Cluster, Discovery, Tls};
-use etcd_snap_node::{DiscoverOptions, Etcd, Root, discover};
+use etcd_snap::{Cluster, Discovery, Tls, TlsBuilder};
 
 use crate::commands::stopped;
 use crate::failure::{Failure, Result};
@@ -19,7 +18,7 @@ use crate::render::text;
 use crate::values;
 
 /// How to reach a cluster, beside its endpoints.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Connection {
     /// The longest that connecting to a member may take
     #[arg(
@@ -162,94 +161,57 @@ pub(crate) struct Connection {
     auth_jwt_token: Option<String>,
 }
 
-/// An etcd of a machine, whose endpoints and certificates are found there.
-#[derive(Debug, Args)]
-pub(crate) struct Found {
-    /// Find the etcd of this machine, and the certificates that fit its clients
-    #[arg(long, help_heading = "Machine")]
-    discover: bool,
-    /// Look for it in a machine's tree below this directory
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/",
-        requires = "discover",
-        help_heading = "Machine"
-    )]
-    root: PathBuf,
-    /// Of several etcds, the one with this name, unit or pod
-    #[arg(
-        long,
-        value_name = "NAME",
-        requires = "discover",
-        help_heading = "Machine"
-    )]
-    etcd: Option<String>,
-}
-
-impl Found {
-    /// Where the tree of the machine begins.
-    pub(crate) fn root(&self) -> Root {
-        Root::new(&self.root)
-    }
-
-    /// The etcd, if one is to be found. What it is, is said.
-    pub(crate) fn etcd(&self) -> Result<Option<Etcd>> {
-        if !self.discover {
-            return Ok(None);
-        }
-        let node = discover(&DiscoverOptions::default().with_root(self.root()))?;
-        let etcd = node.etcd(self.etcd.as_deref())?.clone();
-        let identity = etcd.client_identity.as_ref();
-        let shown = identity.and_then(|it| Some((it.certificate.as_ref()?, &it.because)));
-        journal::note(&match shown {
-            Some((certificate, because)) => format!(
-                "found {}; clients show {}, {because}",
-                etcd.title(),
-                certificate.display()
-            ),
-            None => format!("found {}", etcd.title()),
-        });
-        Ok(Some(etcd))
-    }
-}
-
 impl Connection {
-    /// The cluster behind an etcd that was found. Certificates and users that were named count instead of those of the machine.
-    pub(crate) fn cluster_of(&self, etcd: &Etcd, root: &Root) -> Result<Cluster> {
-        if self.tls()?.is_some() {
-            return self.cluster(&etcd.endpoints().join(","));
-        }
-        let mut cluster = etcd
-            .cluster(root)?
-            .with_connect_timeout(self.connect_timeout);
-        if let Some(token) = self.token() {
-            cluster = cluster.with_token(token);
-        } else if let Some((name, password)) = self.login()? {
-            cluster = cluster.with_user(name, password);
-        }
-        Ok(cluster)
-    }
-
     /// The cluster behind these endpoints, unless they are to be found by a domain. Asks for a password where one is missing.
     pub(crate) fn cluster(&self, endpoints: &str) -> Result<Cluster> {
         let cluster = match self.domain() {
             None => Cluster::parse(endpoints)?,
             Some(domain) => Cluster::new(self.discover(domain)?)?,
         };
-        let mut cluster = cluster.with_connect_timeout(self.connect_timeout);
-        if let Some(tls) = self.tls()? {
+        let mut cluster = self.timed(cluster);
+        if let Some(tls) = self.tls(None)? {
             cluster = cluster.with_tls(tls);
         }
+        Ok(self.credentials()?.apply(cluster))
+    }
+
+    /// One endpoint, with what the flags say of TLS. `found` counts where no files are named.
+    pub(crate) fn cluster_at(&self, endpoint: &str, found: Option<TlsBuilder>) -> Result<Cluster> {
+        let found = found.filter(|_| !self.has_tls_files());
+        let cluster = Cluster::new([endpoint])?;
+        Ok(match self.tls(found)? {
+            Some(tls) => cluster.with_tls(tls),
+            None => cluster,
+        })
+    }
+
+    /// The same, with the time that connecting may take.
+    pub(crate) fn timed(&self, cluster: Cluster) -> Cluster {
+        cluster.with_connect_timeout(self.connect_timeout)
+    }
+
+    /// Whether flags name certificates.
+    pub(crate) fn has_tls_files(&self) -> bool {
+        self.cacert.is_some() || self.cert.is_some()
+    }
+
+    /// Whether they say anything of TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.has_tls_files() || self.tls_server_name.is_some() || self.insecure_skip_tls_verify
+    }
+
+    /// As whom one asks. Asks for a password where one is missing.
+    pub(crate) fn credentials(&self) -> Result<Credentials> {
         if let Some(token) = self.token() {
             if self.has_user() {
                 journal::warning("the token is used, and not the user");
             }
-            cluster = cluster.with_token(token);
-        } else if let Some((name, password)) = self.login()? {
-            cluster = cluster.with_user(name, password);
+            return Ok(Credentials::Token(token.to_owned()));
         }
-        Ok(cluster)
+        Ok(match self.login()? {
+            Some((name, password)) => Credentials::User(name, password),
+            None => Credentials::Nobody,
+        })
     }
 
     /// Whether endpoints are to be found by a domain.
@@ -289,9 +251,9 @@ impl Connection {
     }
 
     /// Endpoints without a scheme use TLS if anything was said about it.
-    fn tls(&self) -> Result<Option<Tls>> {
-        let mut said = !self.insecure_transport;
-        let mut tls = Tls::builder();
+    fn tls(&self, found: Option<TlsBuilder>) -> Result<Option<Tls>> {
+        let mut said = !self.insecure_transport || found.is_some();
+        let mut tls = found.unwrap_or_else(Tls::builder);
         if let Some(authorities) = &self.cacert {
             tls = tls.ca_file(authorities);
             said = true;
@@ -339,6 +301,23 @@ impl Connection {
     /// Whether anybody is to log in.
     pub(crate) fn has_user(&self) -> bool {
         self.user.as_ref().is_some_and(|user| !user.is_empty())
+    }
+}
+
+/// As whom a cluster is asked.
+pub(crate) enum Credentials {
+    Nobody,
+    User(String, String),
+    Token(String),
+}
+
+impl Credentials {
+    pub(crate) fn apply(&self, cluster: Cluster) -> Cluster {
+        match self {
+            Self::Nobody => cluster,
+            Self::User(name, password) => cluster.with_user(name.clone(), password.clone()),
+            Self::Token(token) => cluster.with_token(token.clone()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod failure;
 mod interrupt;
 mod journal;
 mod metrics;
+mod on_node;
 mod progress;
 mod prompt;
 mod render;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use clap::Args;
 use etcd_snap::{Cluster, ClusterId};
 use etcd_snap_node::{
-    DrillOptions, DrillReport, DrillVerdict, ErrorKind, ExpectedCount, drill, drill_cluster,
-    parse_key,
+    DrillOptions, DrillReport, DrillVerdict, ErrorKind, ExpectedCount, RunningProcess, drill,
+    drill_cluster, parse_key,
 };
 
 use crate::arguments::Output;
@@ -21,6 +21,7 @@ use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::journal;
+use crate::on_node::OnNode;
 use crate::render;
 use crate::standard;
 use crate::values;
@@ -34,10 +35,11 @@ with certificates that are thrown away. Then HashKV of every member has to be th
 members and alarms too; some keys are compared byte for byte, one is written, and after a restart all is still there. \
 Nothing is left behind but the report, also after Ctrl-C.
 
-The etcd is that of --etcd, or the one in PATH, or the one that runs on this machine. Without one, only what can be \
+The etcd is that of --etcd, or with --discover the one that runs, or the one in PATH, or one that runs on this machine. Without one, only what can be \
 proven offline is, and the exit code is 13. Where something does not hold, it is 12; with 0, all does.
 
-With --endpoints, the snapshot is taken first, into FILE if one is named, and its cluster is asked for HashKV in the end.
+With --endpoints, the snapshot is taken first, into FILE if one is named, and its cluster is asked for HashKV in the end. \
+With --discover, it is taken from the etcd that `etcd-snap discover` finds on this machine, --etcd-name of several.
 
 In a key, \\xHH stands for one byte and \\\\ for a backslash; 0x and hexadecimal digits stand for bytes as well.
 
@@ -50,13 +52,15 @@ Examples:
     --report /var/lib/backup/drill.json \\
     --html /var/www/drill.html
 
+  etcd-snap drill --discover
+
   etcd-snap drill \\
     --endpoints https://10.0.0.1:2379 \\
     --cacert ca.crt \\
     --cert client.crt --key client.key")]
 pub(crate) struct Arguments {
-    /// The snapshot; with --endpoints, where it goes
-    #[arg(required_unless_present_any = ["endpoints", "discovery_srv"])]
+    /// The snapshot; with --endpoints or --discover, where it goes
+    #[arg(required_unless_present_any = ["endpoints", "discovery_srv", "discover"])]
     file: Option<PathBuf>,
     /// Boot this etcd [default: the one in PATH, or the one that runs here]
     #[arg(long, value_name = "PATH", help_heading = "Drill")]
@@ -105,10 +109,22 @@ pub(crate) struct Arguments {
     /// Write it as a page for people too
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     html: Option<PathBuf>,
+    #[command(flatten)]
+    on_node: OnNode,
+    /// Which etcd to take it from, where there are several: its name, unit, pod or manifest
+    // Of a drill, --etcd is the program.
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "discover",
+        help_heading = "Node"
+    )]
+    etcd_name: Option<String>,
     /// Take the snapshot from one of these members, with commas
     #[arg(
         long,
         value_name = "URLS",
+        conflicts_with = "discover",
         env = "ETCDCTL_ENDPOINTS",
         hide_env_values = true,
         help_heading = "Connection"
@@ -144,11 +160,18 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     if let Some(file) = file {
         standard::refuse_input(file, "a drill")?;
     }
-    let cluster = arguments.living()?;
+    let found = arguments.on_node.find(arguments.etcd_name.as_deref())?;
+    let cluster = match &found {
+        Some(found) => Some(found.cluster(&arguments.connection)?),
+        None => arguments.living()?,
+    };
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
     let watch = Arc::new(Watch::new(output.quiet, interrupt.clone()));
-    let options = arguments.options().with_observer(Arc::clone(&watch) as _);
+    let process = found.as_ref().and_then(|found| found.etcd.process.as_ref());
+    let options = arguments
+        .options(process)
+        .with_observer(Arc::clone(&watch) as _);
     let drilled = match &cluster {
         Some(cluster) => drill_cluster(cluster, file, &options),
         None => drill(file.unwrap_or(Path::new("")), &options),
@@ -184,13 +207,15 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
 }
 
 impl Arguments {
-    /// The cluster to take the snapshot from, if one is named.
+    /// The cluster to take the snapshot from, if endpoints lead to one.
     fn living(&self) -> Result<Option<Cluster>> {
         let endpoints = self.endpoints.as_deref().filter(|it| !it.is_empty());
         if endpoints.is_none() && !self.connection.finds_endpoints() {
             return match &self.file {
                 Some(_) => Ok(None),
-                None => Err(Failure::Usage("name a snapshot, or --endpoints".to_owned())),
+                None => Err(Failure::Usage(
+                    "name a snapshot, --endpoints or --discover".to_owned(),
+                )),
             };
         }
         self.connection
@@ -198,14 +223,14 @@ impl Arguments {
             .map(Some)
     }
 
-    fn options(&self) -> DrillOptions {
+    fn options(&self, process: Option<&RunningProcess>) -> DrillOptions {
         let scratch = self.scratch.clone().unwrap_or_else(std::env::temp_dir);
         let mut options = DrillOptions::default()
             .with_scratch(scratch)
             .with_timeout(self.timeout)
             .with_sample(self.sample)
             .with_skip_hash_check(self.skip_hash_check);
-        if let Some(etcd) = executable::find(self.etcd.as_deref()) {
+        if let Some(etcd) = executable::find(self.etcd.as_deref(), process) {
             options = options.with_etcd(etcd);
         }
         if let Some(members) = self.members {

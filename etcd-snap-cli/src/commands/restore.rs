@@ -2,6 +2,7 @@
 
 mod arguments;
 mod compare;
+mod identity;
 pub(super) mod plan;
 mod report;
 mod request;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         Some(path) => plan::read(path)?,
         None => None,
     };
+    let arguments = &arguments.filled(&snapshot, planned.is_some())?;
     let mut request = Request::of(arguments, &snapshot, planned.as_ref())?;
     if let Some(id) = manifest.as_ref().and_then(|manifest| manifest.cluster_id) {
         request.options = request.options.with_old_cluster(id);

@@ -10,10 +10,11 @@ use clap::{Args, ValueEnum};
 use etcd_snap::{Attest, EndpointPolicy, ErrorKind, SaveOptions, SaveReport, Target};
 
 use crate::arguments::Output;
-use crate::connection::{Connection, Found, online};
+use crate::connection::{Connection, online};
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
 use crate::metrics::Textfile;
+use crate::on_node::OnNode;
 use crate::progress::Progress;
 use crate::render::{self, attest};
 use crate::standard;
@@ -42,7 +43,12 @@ With --attest, every member of the cluster is asked for the hash of its keys at 
 other keys, or none can tell, there is no FILE, and the exit code is 11. With --attest=if-possible, it is no failure \
 that none can tell. A later run replaces or removes FILE.unproven.
 
+With --discover, endpoints and certificates are those of the etcd that `etcd-snap discover` finds on this machine, and \
+variables about them do not count. Certificates and users that flags name come first.
+
 Examples:
+  etcd-snap save backup.db --discover
+
   etcd-snap save backup.db \\
     --endpoints 10.0.0.1:2379
 
@@ -81,14 +87,24 @@ pub(crate) struct Arguments {
     /// Keep what they do not bear out as FILE.unproven
     #[arg(long, requires = "attest", help_heading = "Proof")]
     keep_unproven: bool,
+    #[command(flatten)]
+    on_node: OnNode,
+    /// Which etcd, where there are several: its name, unit, pod or manifest
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "discover",
+        help_heading = "Node"
+    )]
+    etcd: Option<String>,
     /// Members to ask, with commas
     #[arg(
         long,
         value_name = "URLS",
         default_value = "127.0.0.1:2379",
-        conflicts_with = "discover",
         env = "ETCDCTL_ENDPOINTS",
         hide_env_values = true,
+        conflicts_with = "discover",
         help_heading = "Connection"
     )]
     endpoints: String,
@@ -120,8 +136,6 @@ pub(crate) struct Arguments {
         help_heading = "Connection"
     )]
     command_timeout: Option<Duration>,
-    #[command(flatten)]
-    found: Found,
     #[command(flatten)]
     connection: Connection,
     /// Keep metrics of the last success and failure in this file
@@ -208,10 +222,8 @@ fn save(arguments: &Arguments, output: &Output) -> Result<SaveReport> {
     } else {
         Target::pattern(file, standard::host_name().as_deref())?
     };
-    let cluster = match arguments.found.etcd()? {
-        Some(etcd) => arguments
-            .connection
-            .cluster_of(&etcd, &arguments.found.root())?,
+    let cluster = match arguments.on_node.find(arguments.etcd.as_deref())? {
+        Some(found) => found.cluster(&arguments.connection)?,
         None => arguments.connection.cluster(&arguments.endpoints)?,
     };
     // From here on signals are wishes; before, at the prompt for the password, they end the program.

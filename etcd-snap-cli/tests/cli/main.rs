@@ -2,6 +2,7 @@
 
 mod attest;
 mod defrag;
+mod discover;
 mod doctor;
 mod drill;
 mod drop_in;

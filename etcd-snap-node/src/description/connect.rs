@@ -37,7 +37,15 @@ impl Etcd {
                 format!("{} listens nowhere for clients", self.title()),
             )
         })?;
-        let cluster = Cluster::new([endpoint.as_str()])?;
+        self.cluster_at(root, &endpoint)
+    }
+
+    /// The same for one of its endpoints.
+    ///
+    /// # Errors
+    /// As of [`cluster`](Self::cluster).
+    pub fn cluster_at(&self, root: &Root, endpoint: &str) -> Result<Cluster> {
+        let cluster = Cluster::new([endpoint])?;
         let secured = endpoint.starts_with("https://") || endpoint.starts_with("unixs://");
         if !secured {
             return Ok(cluster);

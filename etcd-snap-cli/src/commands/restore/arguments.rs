@@ -6,11 +6,15 @@ use clap::Args;
 use etcd_snap::StorageVersion;
 
 use crate::connection::Connection;
+use crate::on_node::OnNode;
 use crate::values;
 
 /// What says nothing where nothing is restored.
-const OF_A_RESTORE: [&str; 25] = [
+const OF_A_RESTORE: [&str; 28] = [
     "file",
+    "discover",
+    "root",
+    "etcd",
     "name",
     "data_dir",
     "initial_advertise_peer_urls",
@@ -38,7 +42,7 @@ const OF_A_RESTORE: [&str; 25] = [
 ];
 
 /// Make data directories of members from a snapshot
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 There are complete members afterwards, or nothing. Host names are not looked up. All members of a cluster come from the \
 same snapshot, initial cluster and token: --all-members makes all of their directories at once, to be moved to their nodes, \
@@ -47,6 +51,9 @@ and --plan keeps what was decided, for a run on each node.
 Clients that have seen more than the snapshot has are misled when the revision goes back. --bump-revision=auto moves it above \
 all that they can have seen: at --endpoints, and in the data directory that is replaced, with a margin; where there is nothing \
 to look at, by a billion. --kubernetes does that and says what to restart.
+
+--discover takes name, initial cluster, peer URLs, places and owner from the etcd that `etcd-snap discover` finds on this \
+machine, unless flags say otherwise. It is to be stopped; `etcd-snap recover` does that too.
 
 --compare says whether directories belong to the same restore; if not, the exit code is 11.
 
@@ -73,6 +80,16 @@ pub(crate) struct Arguments {
     /// The snapshot
     #[arg(required_unless_present_any = ["compare", "undo"])]
     pub(super) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) on_node: OnNode,
+    /// Which etcd, where there are several: its name, unit, pod or manifest
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "discover",
+        help_heading = "Node"
+    )]
+    pub(super) etcd: Option<String>,
     /// Name of the member [default: default]
     #[arg(long, help_heading = "Member")]
     pub(super) name: Option<String>,
@@ -106,7 +123,7 @@ pub(crate) struct Arguments {
     /// Make all members of the cluster
     #[arg(
         long,
-        conflicts_with_all = ["members", "name", "data_dir", "wal_dir", "initial_advertise_peer_urls"],
+        conflicts_with_all = ["members", "discover", "name", "data_dir", "wal_dir", "initial_advertise_peer_urls"],
         help_heading = "Several members"
     )]
     pub(super) all_members: bool,
@@ -115,7 +132,7 @@ pub(crate) struct Arguments {
         long,
         value_name = "NAMES",
         value_delimiter = ',',
-        conflicts_with_all = ["name", "data_dir", "wal_dir", "initial_advertise_peer_urls"],
+        conflicts_with_all = ["discover", "name", "data_dir", "wal_dir", "initial_advertise_peer_urls"],
         help_heading = "Several members"
     )]
     pub(super) members: Vec<String>,
@@ -123,7 +140,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "DIR",
-        conflicts_with_all = ["data_dir", "wal_dir"],
+        conflicts_with_all = ["discover", "data_dir", "wal_dir"],
         help_heading = "Several members"
     )]
     pub(super) output_dir: Option<PathBuf>,
@@ -147,7 +164,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "NAME",
-        conflicts_with_all = ["initial_cluster", "name"],
+        conflicts_with_all = ["initial_cluster", "name", "discover"],
         help_heading = "New cluster"
     )]
     pub(super) from_member: Option<String>,

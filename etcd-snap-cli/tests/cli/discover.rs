@@ -1,0 +1,275 @@
+//! What is found on a machine, and what is done with it instead of being told.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use etcd_snap_testdata::etcd::Version;
+use etcd_snap_testdata::node::{Machines, Starter};
+use serde_json::Value;
+
+use crate::support::{Room, said};
+
+const MANIFEST: &str = "\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: etcd
+  namespace: kube-system
+  labels:
+    component: etcd
+    tier: control-plane
+spec:
+  hostNetwork: true
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.6.5-0
+    command:
+    - etcd
+    - --name=cp-1
+    - --data-dir=/var/lib/etcd
+    - --listen-client-urls=http://127.0.0.1:2379
+    - --advertise-client-urls=http://127.0.0.1:2379
+    - --listen-peer-urls=http://127.0.0.1:2380
+    - --initial-advertise-peer-urls=http://127.0.0.1:2380
+    - --initial-cluster=cp-1=http://127.0.0.1:2380
+    volumeMounts:
+    - mountPath: /var/lib/etcd
+      name: etcd-data
+  volumes:
+  - name: etcd-data
+    hostPath:
+      path: /var/lib/etcd
+      type: DirectoryOrCreate
+";
+
+const UNIT: &str = "\
+[Service]
+ExecStart=/usr/bin/etcd --name m1 --data-dir /srv/etcd
+";
+
+/// A machine in `machine`, with these files.
+fn room(files: &[(&str, &str)]) -> Room {
+    let room = Room::new();
+    fs::create_dir_all(room.path().join("machine/var/lib/etcd")).unwrap();
+    for (name, content) in files {
+        let path = room.path().join("machine").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    room
+}
+
+fn kubeadm() -> Room {
+    room(&[("etc/kubernetes/manifests/etcd.yaml", MANIFEST)])
+}
+
+#[test]
+fn an_etcd_is_described_in_three_forms() {
+    let room = kubeadm();
+    let text = room.run("discover --root machine");
+    for words in [
+        "cp-1 (/etc/kubernetes/manifests/etcd.yaml)",
+        "kubelet, from /etc/kubernetes/manifests/etcd.yaml",
+        "http://127.0.0.1:2379",
+        "cp-1=http://127.0.0.1:2380",
+        "/var/lib/etcd",
+        "3.6.5",
+    ] {
+        assert!(text.stdout.contains(words), "no {words:?} in {text:#?}");
+    }
+    let json = room.run("discover --root machine -w json");
+    let node: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(node["etcds"][0]["name"], "cp-1");
+    assert_eq!(node["etcds"][0]["layout"], "kubeadm");
+    assert_eq!(node["etcds"][0]["data_dir"]["host"], "/var/lib/etcd");
+    let table = said(
+        room.command("discover --root machine -w table")
+            .env("COLUMNS", "60"),
+    );
+    assert!(table.stdout.contains("cp-1"), "{table:#?}");
+    for line in table.stdout.lines() {
+        assert!(line.chars().count() <= 60, "{line:?}");
+    }
+    assert_eq!((text.code, json.code), (table.code, table.code));
+}
+
+#[test]
+fn of_several_one_is_named() {
+    let room = room(&[
+        ("etc/kubernetes/manifests/etcd.yaml", MANIFEST),
+        ("etc/systemd/system/etcd.service", UNIT),
+    ]);
+    let both = room.run("discover --root machine");
+    assert!(both.stdout.contains("cp-1 (/etc"), "{both:#?}");
+    assert!(both.stdout.contains("m1 (etcd.service)"), "{both:#?}");
+    let one = room.run("discover --root machine --etcd etcd.service");
+    assert!(!one.stdout.contains("cp-1 (/etc"), "{one:#?}");
+    assert!(one.stdout.contains("m1 (etcd.service)"), "{one:#?}");
+    for command in [
+        "save new.db",
+        "drill --report drill.json",
+        "restore good.db",
+    ] {
+        room.run(&format!("{command} --discover --root machine"))
+            .code(2)
+            .complains("there are 2 etcds here");
+    }
+    room.run("save new.db --discover --root machine --etcd other")
+        .code(3)
+        .complains("no etcd here is called \"other\"");
+    assert_eq!(room.names(), ["good.db", "machine"]);
+}
+
+#[test]
+fn none_is_a_missing_file() {
+    let room = room(&[]);
+    let none = room.run("discover --root machine").code(3);
+    assert!(none.stdout.contains("No etcd was found"), "{none:#?}");
+    room.run("save new.db --discover --root machine")
+        .code(3)
+        .complains("no etcd was found on this machine");
+}
+
+#[test]
+fn what_is_found_is_not_named_too() {
+    let room = kubeadm();
+    for arguments in [
+        "save new.db --discover --endpoints 127.0.0.1:1",
+        "save new.db --discover --discovery-srv example.org",
+        "save new.db --root machine",
+        "save new.db --etcd cp-1",
+        "drill --discover --endpoints 127.0.0.1:1",
+        "restore good.db --discover --all-members --output-dir out",
+        "restore good.db --discover --from-member m1",
+    ] {
+        room.run(arguments).code(2);
+    }
+    assert_eq!(room.names(), ["good.db", "machine"]);
+}
+
+#[test]
+fn a_restore_has_the_identity_of_the_machine() {
+    let room = kubeadm();
+    let restored = room
+        .run("restore good.db --discover --root machine --initial-cluster-token new")
+        .code(0)
+        .complains("found cp-1 (/etc/kubernetes/manifests/etcd.yaml)")
+        .complains("--name cp-1 --initial-cluster cp-1=http://127.0.0.1:2380")
+        .complains("--data-dir machine/var/lib/etcd");
+    assert!(restored.stdout.contains("cp-1"), "{restored:#?}");
+    assert!(
+        room.path()
+            .join("machine/var/lib/etcd/member/snap/db")
+            .exists()
+    );
+    // What flags say comes first.
+    room.run(
+        "restore good.db --discover --root machine --data-dir other --initial-cluster-token new",
+    )
+    .code(0);
+    assert!(room.path().join("other/member/snap/db").exists());
+}
+
+#[test]
+fn data_in_a_container_is_not_restored() {
+    let (without_volume, _) = MANIFEST.split_once("    volumeMounts:").unwrap();
+    let room = room(&[("etc/kubernetes/manifests/etcd.yaml", without_volume)]);
+    room.run("restore good.db --discover --root machine")
+        .code(2)
+        .complains("/var/lib/etcd")
+        .complains("container");
+}
+
+fn with_root(command: &mut Command, machines: &Machines) -> crate::support::Said {
+    said(command.arg("--root").arg(machines.machine(0).root()))
+}
+
+#[test]
+fn a_node_is_saved_restored_and_drilled_without_another_flag() -> Result<()> {
+    let machines = Machines::builder(Version::V3_6)
+        .started_by(Starter::Kubelet)
+        .start()?;
+    machines.put("before", "the fire")?;
+    let machine = machines.machine(0);
+    let room = Room::new();
+
+    // What is set for another member does not count.
+    with_root(
+        room.command("save new.db --discover")
+            .env("ETCDCTL_ENDPOINTS", "127.0.0.1:1")
+            .env("ETCDCTL_CACERT", "/nowhere/ca.crt"),
+        &machines,
+    )
+    .code(0)
+    .complains("found cp-1 (/etc/kubernetes/manifests/etcd.yaml), asked at https://127.0.0.1");
+    room.run("verify new.db").code(0);
+
+    let planned = with_root(
+        &mut room.command("restore new.db --discover --data-dir aside --dry-run"),
+        &machines,
+    )
+    .code(0);
+    assert!(planned.stdout.contains("cp-1"), "{planned:#?}");
+    // It runs: the same in place is refused.
+    with_root(
+        &mut room.command("restore new.db --discover --replace"),
+        &machines,
+    )
+    .code(10);
+
+    let mut drill = room.command("drill --discover --report drill.json");
+    drill.arg("--etcd").arg(&machines.binaries().etcd);
+    let drilled = with_root(&mut drill, &machines).code(0);
+    assert!(drilled.stdout.contains("passed"), "{drilled:#?}");
+    // On this machine itself, where its process is seen: its program is the one that is booted.
+    let process = machine.etcd_process_id().context("a process")?;
+    let drilled = room
+        .run(&format!(
+            "drill --discover --etcd-name {process} --report drill.json"
+        ))
+        .code(0);
+    assert!(drilled.stdout.contains("passed"), "{drilled:#?}");
+    let program = machines.binaries().etcd.canonicalize()?;
+    let report = fs::read_to_string(room.path().join("drill.json"))?;
+    assert!(
+        report.contains(&program.display().to_string()),
+        "no {program:?} in {report}"
+    );
+
+    let pki = machine.on_disk("/etc/kubernetes/pki");
+    let aside = room.path().join("pki");
+    fs::create_dir(&aside)?;
+    for entry in fs::read_dir(pki.join("etcd"))?.chain(fs::read_dir(&pki)?) {
+        let path = entry?.path();
+        let name = path.file_name().context("a name")?.to_owned();
+        if name.to_string_lossy().contains("client") {
+            fs::rename(&path, aside.join(name))?;
+        }
+    }
+    // Those of etcd itself may be for clients as well.
+    for name in ["server.key", "peer.key"] {
+        fs::rename(pki.join("etcd").join(name), aside.join(name))?;
+    }
+    with_root(&mut room.command("save again.db --discover"), &machines)
+        .code(2)
+        .complains("no certificate was found that fits a client of cp-1")
+        .complains("--cacert, --cert and --key");
+    // Named ones are taken instead. etcd reads its own key anew for each connection.
+    for name in ["server.key", "peer.key"] {
+        fs::rename(aside.join(name), pki.join("etcd").join(name))?;
+    }
+    with_root(
+        room.command("save again.db --discover")
+            .arg("--cacert")
+            .arg(pki.join("etcd/ca.crt"))
+            .arg("--cert")
+            .arg(aside.join("healthcheck-client.crt"))
+            .arg("--key")
+            .arg(aside.join("healthcheck-client.key")),
+        &machines,
+    )
+    .code(0)
+    .complains("with the certificates that were named");
+    Ok(())
+}
