@@ -16,6 +16,7 @@ mod progress;
 mod prompt;
 mod render;
 mod standard;
+mod steps;
 mod values;
 
 use std::process::ExitCode;

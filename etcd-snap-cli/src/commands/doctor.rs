@@ -1,14 +1,12 @@
 //! `etcd-snap doctor`: everything that would make a backup or a restore fail.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use comfy_table::Table;
 use etcd_snap_node::{
-    DiscoverOptions, DoctorOptions, DoctorReport, Event, Observer, Root, Severity, discover, doctor,
+    DiscoverOptions, DoctorOptions, DoctorReport, Root, Severity, discover, doctor,
 };
 
 use crate::arguments::Output;
@@ -16,9 +14,8 @@ use crate::connection::Connection;
 use crate::exit;
 use crate::failure::{Failure, Result};
 use crate::interrupt::Interrupt;
-use crate::journal;
-use crate::progress::Progress;
 use crate::render::{self, Render, findings};
+use crate::steps;
 use crate::values;
 
 /// Look for all that would make a backup or a restore fail
@@ -106,16 +103,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         options = options.with_cluster(arguments.connection.cluster(endpoints)?);
     }
     let interrupt = Interrupt::listen()?;
-    let progress = Arc::new(Progress::new(output.quiet, interrupt.clone()));
-    let options = options.with_observer(Arc::new(Told(Arc::clone(&progress))));
-    let looked = discover(&DiscoverOptions::default().with_root(root))
-        .and_then(|node| doctor(&node, &options));
-    progress.finish();
-    let report = looked.map_err(|error| match interrupt.signal() {
-        Some(signal) if error.kind() == etcd_snap_node::ErrorKind::Cancelled => {
-            Failure::Stopped(signal)
-        }
-        _ => error.into(),
+    let report = steps::watched(&interrupt, output.quiet, |observer| {
+        let node = discover(&DiscoverOptions::default().with_root(root))?;
+        doctor(&node, &options.with_observer(observer))
     })?;
     render::print(&report, output.write_out)?;
     match report.worst() {
@@ -124,22 +114,6 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
             code: exit::WARNINGS,
         }),
         _ => Ok(()),
-    }
-}
-
-/// Passes on what is done.
-struct Told(Arc<Progress>);
-
-impl Observer for Told {
-    fn event(&self, event: &Event) -> ControlFlow<()> {
-        match event {
-            Event::Library(event) => etcd_snap::Observer::event(self.0.as_ref(), event),
-            Event::Note(note) => {
-                journal::detail(note);
-                self.0.go_on()
-            }
-            _ => self.0.go_on(),
-        }
     }
 }
 

@@ -2,7 +2,6 @@
 
 pub(crate) mod executable;
 mod report;
-mod watch;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +23,8 @@ use crate::journal;
 use crate::on_node::OnNode;
 use crate::render;
 use crate::standard;
+use crate::steps;
 use crate::values;
-use watch::Watch;
 
 /// Prove that a snapshot restores, with a real etcd
 #[derive(Debug, Args)]
@@ -167,16 +166,15 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     };
     // From here on signals are wishes; before, at the prompt for the password, they end the program.
     let interrupt = Interrupt::listen()?;
-    let watch = Arc::new(Watch::new(output.quiet, interrupt.clone()));
     let process = found.as_ref().and_then(|found| found.etcd.process.as_ref());
-    let options = arguments
-        .options(process)
-        .with_observer(Arc::clone(&watch) as _);
-    let drilled = match &cluster {
-        Some(cluster) => drill_cluster(cluster, file, &options),
-        None => drill(file.unwrap_or(Path::new("")), &options),
-    };
-    watch.finish();
+    let options = arguments.options(process);
+    let drilled = steps::watched(&interrupt, output.quiet, |observer| {
+        let options = options.with_observer(observer);
+        Ok(match &cluster {
+            Some(cluster) => drill_cluster(cluster, file, &options),
+            None => drill(file.unwrap_or(Path::new("")), &options),
+        })
+    })?;
     let report = match drilled {
         Ok(report) => report,
         Err(error) if error.kind() == ErrorKind::Cancelled => {

@@ -4,7 +4,6 @@ mod arguments;
 mod page;
 mod plan_file;
 mod report;
-mod watching;
 
 use std::io::{self, IsTerminal};
 
@@ -23,13 +22,14 @@ use crate::journal;
 use crate::prompt;
 use crate::render;
 use crate::standard;
+use crate::steps;
 
 pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     let interrupt = Interrupt::listen()?;
     let root = arguments.root.as_ref().map(Root::new).unwrap_or_default();
     let work = |verb: Verb<'_>| {
         let options = arguments.apply_options(root.clone());
-        watching::watched(&interrupt, output.quiet, |observer| {
+        steps::watched(&interrupt, output.quiet, |observer| {
             let options = options.with_observer(observer);
             match verb {
                 Verb::Apply(recovery) => apply_recovery(recovery, &options),
@@ -137,7 +137,7 @@ fn planned(
     };
     let is_new = given.is_none();
     let node = discover(&DiscoverOptions::default().with_root(root.clone()))?;
-    let recovery = watching::watched(interrupt, output.quiet, |observer| {
+    let recovery = steps::watched(interrupt, output.quiet, |observer| {
         let mut options = arguments.plan_options(root).with_observer(observer);
         if let Some(plan) = given {
             options = options.with_plan(plan);

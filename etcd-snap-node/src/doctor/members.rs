@@ -32,7 +32,9 @@ pub(super) fn look(etcds: &[&Etcd], options: &DoctorOptions, chart: &mut Chart) 
     for question in questions(etcds, options, chart) {
         tell(
             options.observer.as_ref(),
-            &Event::Note(format!("asking {}", question.title)),
+            &Event::Waiting {
+                what: format!("the answers of {}", question.title),
+            },
         )?;
         runtime.block_on(ask(&question, options, chart));
     }

@@ -229,15 +229,17 @@ pub fn doctor(node: &Node, options: &DoctorOptions) -> Result<DoctorReport> {
     };
     let mut chart = Chart::default();
 
-    tell(observer, &Event::Note("looking at this machine".to_owned()))?;
     machine::look(node, &etcds, options, &mut chart);
     if options.asks {
-        tell(observer, &Event::Note("asking the members".to_owned()))?;
         members::look(&etcds, options, &mut chart)?;
     }
     for directory in &options.backups {
-        let shown = directory.display();
-        tell(observer, &Event::Note(format!("looking at {shown}")))?;
+        tell(
+            observer,
+            &Event::Waiting {
+                what: format!("the look into {}", directory.display()),
+            },
+        )?;
         backups::look(directory, options, &mut chart)?;
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use etcd_snap_node::{ErrorKind, Event, Observer};
 
@@ -12,9 +13,9 @@ use crate::progress::Progress;
 use crate::render::text;
 
 /// Steps as lines, and what the library does within one as its own verbs show it.
+#[derive(Debug)]
 struct Steps {
     progress: Arc<Progress>,
-    interrupt: Interrupt,
     quiet: bool,
 }
 
@@ -34,7 +35,7 @@ impl Observer for Steps {
                 duration_ms,
             } => {
                 self.progress.finish();
-                let took = std::time::Duration::from_millis(*duration_ms);
+                let took = Duration::from_millis(*duration_ms);
                 journal::detail(&format!("step {number} took {}", text::duration(took)));
             }
             Event::Waiting { what } => journal::detail(&format!("waiting for {what}")),
@@ -42,26 +43,21 @@ impl Observer for Steps {
             Event::Library(event) => return etcd_snap::Observer::event(&*self.progress, event),
             _ => {}
         }
-        match self.interrupt.signal() {
-            Some(_) => ControlFlow::Break(()),
-            None => ControlFlow::Continue(()),
-        }
+        self.progress.go_on()
     }
 }
 
 /// Runs work that the observer can stop, and says so if it was a signal that stopped it.
-pub(super) fn watched<T>(
+pub(crate) fn watched<T>(
     interrupt: &Interrupt,
     quiet: bool,
     work: impl FnOnce(Arc<dyn Observer>) -> etcd_snap_node::Result<T>,
 ) -> Result<T> {
     let progress = Arc::new(Progress::new(quiet, interrupt.clone()));
-    let steps = Arc::new(Steps {
+    let done = work(Arc::new(Steps {
         progress: Arc::clone(&progress),
-        interrupt: interrupt.clone(),
         quiet,
-    });
-    let done = work(steps);
+    }));
     progress.finish();
     done.map_err(|error| match interrupt.signal() {
         Some(signal) if error.kind() == ErrorKind::Cancelled => Failure::Stopped(signal),
