@@ -349,7 +349,7 @@ impl Look<'_> {
                     });
                 }
                 Err(Some(reason)) => {
-                    reasons.push(format!("{} {reason}", pair.certificate.display()))
+                    reasons.push(format!("{} {reason}", pair.certificate.display()));
                 }
                 // Not there.
                 Err(None) => {}

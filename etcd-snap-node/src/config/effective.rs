@@ -57,11 +57,6 @@ impl Configuration {
         self.urls("listen-client-urls", &[DEFAULT_CLIENT_URL])
     }
 
-    /// Where it takes clients that speak HTTP only; where there are some, `listen-client-urls` is for gRPC only.
-    pub(crate) fn listen_client_http_urls(&self) -> Vec<String> {
-        self.urls("listen-client-http-urls", &[])
-    }
-
     /// Where it says that clients reach it. None where etcd refuses that: with flags, `listen-client-urls` takes the default away.
     pub(crate) fn advertise_client_urls(&self) -> Vec<String> {
         let default: &[&str] =
@@ -81,11 +76,6 @@ impl Configuration {
     /// Where it says that its peers reach it.
     pub(crate) fn initial_advertise_peer_urls(&self) -> Vec<String> {
         self.urls("initial-advertise-peer-urls", &[DEFAULT_PEER_URL])
-    }
-
-    /// Where it serves metrics and health by themselves.
-    pub(crate) fn listen_metrics_urls(&self) -> Vec<String> {
-        self.urls("listen-metrics-urls", &[])
     }
 
     /// The cluster that it is founded as, or joins; empty where somebody else is asked for it.

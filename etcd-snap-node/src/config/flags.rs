@@ -56,11 +56,6 @@ pub(crate) fn flag_of_variable(variable: &str) -> Option<Flag> {
     flag(&name.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// The variable that stands for this flag.
-pub(crate) fn variable_of(flag: &str) -> String {
-    format!("ETCD_{}", flag.to_ascii_uppercase().replace('-', "_"))
-}
-
 /// What etcd 3.6 calls a flag that was experimental before, where it has not become a feature gate.
 pub(crate) fn no_longer_experimental(name: &str) -> Option<&'static str> {
     let name = name.strip_prefix("experimental-")?;
@@ -294,10 +289,6 @@ mod tests {
         ] {
             assert_eq!(flag_of_variable(variable).map(|it| it.name), expected);
         }
-        assert_eq!(
-            variable_of("peer-trusted-ca-file"),
-            "ETCD_PEER_TRUSTED_CA_FILE"
-        );
     }
 
     #[test]

@@ -65,8 +65,6 @@ fn without_any_setting_all_is_as_etcd_has_it() {
         etcd.initial_advertise_peer_urls(),
         ["http://localhost:2380"]
     );
-    assert_eq!(etcd.listen_metrics_urls(), Vec::<String>::new());
-    assert_eq!(etcd.listen_client_http_urls(), Vec::<String>::new());
     assert_eq!(cluster(&etcd), "default=http://localhost:2380");
     assert_eq!(etcd.initial_cluster_state(), "new");
     assert_eq!(etcd.initial_cluster_token(), "etcd-cluster");

@@ -59,6 +59,8 @@ pub(super) struct Starter {
     pub(super) invocation: Invocation,
     pub(super) view: View,
     pub(super) image: Option<String>,
+    /// Whose layout it is, where the starter says so.
+    pub(super) layout: Option<Layout>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -75,6 +77,7 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
         invocation,
         view,
         image,
+        layout,
         mut findings,
     } = starter;
     let configuration = configure(&invocation, &|path| view.read(root, path));
@@ -119,7 +122,7 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
         process: None,
         findings,
     };
-    etcd.layout = super::layout::of(root, &etcd);
+    etcd.layout = layout.unwrap_or_else(|| super::layout::of(root, &etcd));
     Ok(Described {
         etcd,
         configuration,

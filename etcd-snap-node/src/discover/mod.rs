@@ -15,7 +15,7 @@ use crate::invocation::Invocation;
 use crate::static_pod::mounts::place;
 use crate::static_pod::{self, ApiServer, PodMember};
 use crate::systemd::{self, Service};
-use crate::{Error, ErrorKind, Finding, Node, Result, Root, RunBy};
+use crate::{Error, ErrorKind, Finding, Layout, Mount, Node, Result, Root, RunBy};
 
 /// Where to look.
 #[derive(Debug, Clone)]
@@ -127,11 +127,32 @@ fn of_pod(pod: PodMember) -> Starter {
         pod,
         container,
         image,
+        namespace,
+        has_kubeadm_labels,
         mounts,
+        other_volumes,
         invocation,
-        findings,
-        ..
+        mut findings,
     } = pod;
+    for (volume, kind) in &other_volumes {
+        findings.push(
+            Finding::note(
+                "volume-elsewhere",
+                format!("the volume {volume:?} of etcd's pod is of the kind {kind}: what it holds is on no path of this machine"),
+            )
+            .at(&manifest),
+        );
+    }
+    let layout = match namespace.as_str() {
+        "openshift-etcd" => Some(Layout::OpenShift),
+        _ if has_kubeadm_labels
+            && manifest.starts_with("/etc/kubernetes")
+            && !is_of_minikube(&mounts) =>
+        {
+            Some(Layout::Kubeadm)
+        }
+        _ => None,
+    };
     Starter {
         run_by: RunBy::StaticPod {
             manifest,
@@ -143,8 +164,17 @@ fn of_pod(pod: PodMember) -> Starter {
         invocation,
         view: View::Container(mounts),
         image,
+        layout,
         findings,
     }
+}
+
+/// minikube has kubeadm make its manifests.
+fn is_of_minikube(mounts: &[Mount]) -> bool {
+    mounts.iter().any(|mount| {
+        let host = mount.host_path.as_deref();
+        host.is_some_and(|host| host.starts_with("/var/lib/minikube"))
+    })
 }
 
 /// Of a service without an etcd in it, only what was found stays.
@@ -171,6 +201,7 @@ fn of_service(service: Service, findings: &mut Vec<Finding>) -> Option<Starter> 
         invocation,
         view,
         image,
+        layout: None,
         findings: service.findings,
     })
 }
@@ -213,6 +244,7 @@ fn embedded(root: &Root, described: &mut Vec<Described>, findings: &mut Vec<Find
             },
             view: View::Machine,
             image: None,
+            layout: None,
             findings: Vec::new(),
         };
         match describe(root, starter) {

@@ -97,6 +97,7 @@ fn add_unknown(
         invocation: process.invocation,
         view,
         image: None,
+        layout: None,
         findings: vec![Finding::note(
             "starter-unknown",
             format!(
