@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_and_variables_lead_to_each_other() {
+    fn variables_lead_to_their_flags() {
         for (variable, expected) in [
             ("ETCD_DATA_DIR", Some("data-dir")),
             ("ETCD_LISTEN_CLIENT_URLS", Some("listen-client-urls")),
