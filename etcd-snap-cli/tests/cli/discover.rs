@@ -4,6 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use etcd_snap_testdata::cluster::Cluster;
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::node::{Machines, Starter};
 use serde_json::Value;
@@ -179,6 +180,51 @@ fn data_in_a_container_is_not_restored() {
         .code(2)
         .complains("/var/lib/etcd")
         .complains("container");
+}
+
+#[test]
+fn the_endpoint_that_can_be_reached_is_taken() -> Result<()> {
+    let living = Cluster::builder(Version::V3_6).start()?;
+    let plain = living.endpoints();
+    let endpoint = plain.first().context("an endpoint")?;
+    let manifest = MANIFEST.replace(
+        "--listen-client-urls=http://127.0.0.1:2379",
+        &format!("--listen-client-urls=http://127.0.0.1:1,{endpoint}"),
+    );
+    let room = room(&[("etc/kubernetes/manifests/etcd.yaml", &manifest)]);
+    let tls = living.tls();
+    said(
+        room.command("save new.db --discover --root machine")
+            .arg("--cacert")
+            .arg(&tls.authority)
+            .arg("--cert")
+            .arg(&tls.client.certificate)
+            .arg("--key")
+            .arg(&tls.client.key),
+    )
+    .code(0)
+    .complains(&format!("asked at {endpoint} with the certificates"));
+    room.run("verify new.db").code(0);
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_was_told_of_itself_alone_is_pointed_to_recover() -> Result<()> {
+    let room = kubeadm();
+    let three = Cluster::builder(Version::V3_6).members(3).start()?;
+    let snapshot = room.path().join("three.db");
+    three.etcdctl(["snapshot", "save", &snapshot.display().to_string()])?;
+    drop(three);
+    let dry = "restore three.db --discover --root machine --initial-cluster-token new --dry-run";
+    room.run(dry)
+        .code(0)
+        .complains("the snapshot has 3 members, and this machine was told of itself alone")
+        .complains("etcd-snap recover");
+    let named = room.run(&format!(
+        "{dry} --initial-cluster cp-1=http://127.0.0.1:2380"
+    ));
+    assert!(!named.stderr.contains("itself alone"), "{named:#?}");
+    Ok(())
 }
 
 fn with_root(command: &mut Command, machines: &Machines) -> crate::support::Said {
