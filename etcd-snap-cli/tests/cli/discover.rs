@@ -9,7 +9,7 @@ use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::node::{Machines, Starter};
 use serde_json::Value;
 
-use crate::support::{Room, said};
+use crate::support::{Room, Said, said};
 
 const MANIFEST: &str = "\
 apiVersion: v1
@@ -192,15 +192,9 @@ fn the_endpoint_that_can_be_reached_is_taken() -> Result<()> {
         &format!("--listen-client-urls=http://127.0.0.1:1,{endpoint}"),
     );
     let room = room(&[("etc/kubernetes/manifests/etcd.yaml", &manifest)]);
-    let tls = living.tls();
-    said(
-        room.command("save new.db --discover --root machine")
-            .arg("--cacert")
-            .arg(&tls.authority)
-            .arg("--cert")
-            .arg(&tls.client.certificate)
-            .arg("--key")
-            .arg(&tls.client.key),
+    with_tls(
+        &mut room.command("save new.db --discover --root machine"),
+        &living,
     )
     .code(0)
     .complains(&format!("asked at {endpoint} with the certificates"));
@@ -212,8 +206,12 @@ fn the_endpoint_that_can_be_reached_is_taken() -> Result<()> {
 fn a_machine_that_was_told_of_itself_alone_is_pointed_to_recover() -> Result<()> {
     let room = kubeadm();
     let three = Cluster::builder(Version::V3_6).members(3).start()?;
-    let snapshot = room.path().join("three.db");
-    three.etcdctl(["snapshot", "save", &snapshot.display().to_string()])?;
+    let endpoints = three.endpoints().join(",");
+    with_tls(
+        &mut room.command(&format!("save three.db --endpoints {endpoints}")),
+        &three,
+    )
+    .code(0);
     drop(three);
     let dry = "restore three.db --discover --root machine --initial-cluster-token new --dry-run";
     room.run(dry)
@@ -227,7 +225,14 @@ fn a_machine_that_was_told_of_itself_alone_is_pointed_to_recover() -> Result<()>
     Ok(())
 }
 
-fn with_root(command: &mut Command, machines: &Machines) -> crate::support::Said {
+fn with_tls(command: &mut Command, cluster: &Cluster) -> Said {
+    let tls = cluster.tls();
+    command.arg("--cacert").arg(&tls.authority);
+    command.arg("--cert").arg(&tls.client.certificate);
+    said(command.arg("--key").arg(&tls.client.key))
+}
+
+fn with_root(command: &mut Command, machines: &Machines) -> Said {
     said(command.arg("--root").arg(machines.machine(0).root()))
 }
 
