@@ -224,6 +224,7 @@ mod tests {
             for example in examples.replace("\\\n", " ").lines() {
                 let words = example
                     .split_whitespace()
+                    .map(|word| word.trim_matches('\''))
                     .skip_while(|word| *word != "etcd-snap")
                     .take_while(|word| !matches!(*word, "|" | ">"));
                 let read = command.clone().try_get_matches_from(words);

@@ -64,6 +64,9 @@ pub(crate) struct Arguments {
     /// Boot this etcd [default: the one in PATH, or the one that runs here]
     #[arg(long, value_name = "PATH", help_heading = "Drill")]
     etcd: Option<PathBuf>,
+    /// Boot none: prove what can be proven without one
+    #[arg(long, conflicts_with = "etcd", help_heading = "Drill")]
+    offline: bool,
     /// Restore so many members [default: as many as the snapshot has]
     #[arg(long, value_name = "N", help_heading = "Drill")]
     members: Option<usize>,
@@ -228,7 +231,9 @@ impl Arguments {
             .with_timeout(self.timeout)
             .with_sample(self.sample)
             .with_skip_hash_check(self.skip_hash_check);
-        if let Some(etcd) = executable::find(self.etcd.as_deref(), process) {
+        if !self.offline
+            && let Some(etcd) = executable::find(self.etcd.as_deref(), process)
+        {
             options = options.with_etcd(etcd);
         }
         if let Some(members) = self.members {

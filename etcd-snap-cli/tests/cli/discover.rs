@@ -4,11 +4,12 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
+use etcd_snap_testdata::cluster::Cluster;
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::node::{Machines, Starter};
 use serde_json::Value;
 
-use crate::support::{Room, said};
+use crate::support::{Room, Said, said};
 
 const MANIFEST: &str = "\
 apiVersion: v1
@@ -181,7 +182,57 @@ fn data_in_a_container_is_not_restored() {
         .complains("container");
 }
 
-fn with_root(command: &mut Command, machines: &Machines) -> crate::support::Said {
+#[test]
+fn the_endpoint_that_can_be_reached_is_taken() -> Result<()> {
+    let living = Cluster::builder(Version::V3_6).start()?;
+    let plain = living.endpoints();
+    let endpoint = plain.first().context("an endpoint")?;
+    let manifest = MANIFEST.replace(
+        "--listen-client-urls=http://127.0.0.1:2379",
+        &format!("--listen-client-urls=http://127.0.0.1:1,{endpoint}"),
+    );
+    let room = room(&[("etc/kubernetes/manifests/etcd.yaml", &manifest)]);
+    with_tls(
+        &mut room.command("save new.db --discover --root machine"),
+        &living,
+    )
+    .code(0)
+    .complains(&format!("asked at {endpoint} with the certificates"));
+    room.run("verify new.db").code(0);
+    Ok(())
+}
+
+#[test]
+fn a_machine_that_was_told_of_itself_alone_is_pointed_to_recover() -> Result<()> {
+    let room = kubeadm();
+    let three = Cluster::builder(Version::V3_6).members(3).start()?;
+    let endpoints = three.endpoints().join(",");
+    with_tls(
+        &mut room.command(&format!("save three.db --endpoints {endpoints}")),
+        &three,
+    )
+    .code(0);
+    drop(three);
+    let dry = "restore three.db --discover --root machine --initial-cluster-token new --dry-run";
+    room.run(dry)
+        .code(0)
+        .complains("the snapshot has 3 members, and this machine was told of itself alone")
+        .complains("etcd-snap recover");
+    let named = room.run(&format!(
+        "{dry} --initial-cluster cp-1=http://127.0.0.1:2380"
+    ));
+    assert!(!named.stderr.contains("itself alone"), "{named:#?}");
+    Ok(())
+}
+
+fn with_tls(command: &mut Command, cluster: &Cluster) -> Said {
+    let tls = cluster.tls();
+    command.arg("--cacert").arg(&tls.authority);
+    command.arg("--cert").arg(&tls.client.certificate);
+    said(command.arg("--key").arg(&tls.client.key))
+}
+
+fn with_root(command: &mut Command, machines: &Machines) -> Said {
     said(command.arg("--root").arg(machines.machine(0).root()))
 }
 

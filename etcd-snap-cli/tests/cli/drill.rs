@@ -93,12 +93,16 @@ fn a_drill_that_passes_says_so_everywhere() -> Result<()> {
 #[test]
 fn json_is_the_report_and_tables_have_the_times() -> Result<()> {
     let room = room();
-    let drilled = said(&mut drill(&room, "good.db -w json -q")).code(13);
+    let drilled = said(&mut drill(&room, "good.db --offline -w json -q")).code(13);
     ensure!(drilled.stderr.is_empty(), "{drilled:?}");
     let printed: Value = serde_json::from_str(&drilled.stdout)?;
     ensure!(printed == report(&room, "drill-report.json")?);
     ensure!(printed["verdict"] == "not-booted");
-    let drilled = said(&mut drill(&room, "good.db -w table --report other.json -q")).code(13);
+    let drilled = said(&mut drill(
+        &room,
+        "good.db --offline -w table --report other.json -q",
+    ))
+    .code(13);
     for words in ["STEP", "TIME", "total (RTO)", "not booted"] {
         ensure!(drilled.stdout.contains(words), "{words}: {drilled:?}");
     }
@@ -181,9 +185,12 @@ fn a_report_that_cannot_be_written_matters_where_it_was_asked_for() {
     assert!(drilled.stdout.starts_with("Drill passed\n"), "{drilled:?}");
     drilled.complains("cannot write none/drill.json");
     // What was found matters more.
-    said(&mut drill(&room, "good.db --report none/drill.json"))
-        .code(13)
-        .complains("cannot write none/drill.json");
+    said(&mut drill(
+        &room,
+        "good.db --offline --report none/drill.json",
+    ))
+    .code(13)
+    .complains("cannot write none/drill.json");
 }
 
 #[test]
@@ -202,7 +209,7 @@ fn wrong_usage_is_named() {
         said(&mut drill(&room, arguments)).code(2).complains(words);
     }
     // Variables that are about asking say nothing to who asks nobody.
-    let mut command = drill(&room, "good.db");
+    let mut command = drill(&room, "good.db --offline");
     said(
         command
             .env("ETCDCTL_ENDPOINTS", "127.0.0.1:1")

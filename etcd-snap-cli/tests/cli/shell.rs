@@ -83,8 +83,12 @@ fn the_manual_is_printed_or_written_a_page_for_each_command() {
     let commands = [
         "completion",
         "defrag",
+        "discover",
+        "doctor",
+        "drill",
         "hashkv",
         "man",
+        "recover",
         "restore",
         "save",
         "squeeze",

@@ -74,6 +74,9 @@ Examples:
   etcd-snap restore backup.db --name m1 \\
     --plan plan.yaml --data-dir /var/lib/etcd
 
+  etcd-snap restore backup.db --discover \\
+    --replace --dry-run
+
   etcd-snap restore --compare \\
     restored/m1 restored/m2")]
 pub(crate) struct Arguments {
