@@ -37,8 +37,14 @@ impl Etcd {
                 format!("{} listens nowhere for clients", self.title()),
             )
         })?;
-        let cluster = Cluster::new([endpoint.as_str()])?;
-        let secured = endpoint.starts_with("https://") || endpoint.starts_with("unixs://");
+        self.cluster_at(root, &[endpoint])
+    }
+
+    /// The same at endpoints that somebody else told of: other members of its cluster take the same certificates.
+    pub(crate) fn cluster_at(&self, root: &Root, endpoints: &[String]) -> Result<Cluster> {
+        let cluster = Cluster::new(endpoints)?;
+        let is_secured = |url: &String| url.starts_with("https://") || url.starts_with("unixs://");
+        let secured = endpoints.iter().any(is_secured);
         if !secured {
             return Ok(cluster);
         }
