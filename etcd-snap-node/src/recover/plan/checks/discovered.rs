@@ -1,7 +1,7 @@
 //! What discovery found: here it counts as far as etcd would not start, or nobody could prove that it serves.
 
 use super::Planned;
-use crate::{Finding, Severity};
+use crate::{Etcd, Finding, Severity};
 
 /// Judged by the plan itself, which knows more: who the new members are, where the data goes, whom it belongs to.
 const JUDGED_HERE: [&str; 5] = [
@@ -27,7 +27,7 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
         .filter(|it| !JUDGED_HERE.contains(&it.code.as_str()) && !is_known(it))
         .cloned()
         .map(|mut finding| {
-            if is_of_certificates(&finding.code) {
+            if is_of_certificates(&finding.code) && !is_in_the_way(planned.etcd, &finding) {
                 finding.severity = Severity::Warning;
             }
             finding
@@ -49,7 +49,27 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
     findings
 }
 
-/// They were as they are before: of an etcd that ran with them it is known that it starts.
+/// Without its own files etcd does not start, and with an expired certificate nobody is let in who checks it.
+fn is_in_the_way(etcd: &Etcd, finding: &Finding) -> bool {
+    let stops = [
+        "-absent",
+        "-invalid",
+        "-mismatch",
+        "-is-key",
+        "-is-certificate",
+    ];
+    if stops.iter().any(|end| finding.code.ends_with(end)) {
+        return true;
+    }
+    let server = etcd.client_tls.certificate.as_ref();
+    let server = server.and_then(|place| place.host.as_ref());
+    let identity = etcd.client_identity.as_ref();
+    let client = identity.and_then(|identity| identity.certificate.as_ref());
+    let is_used = finding.path.is_some() && [server, client].contains(&finding.path.as_ref());
+    is_used && ["certificate-expired", "certificate-not-yet-valid"].contains(&finding.code.as_str())
+}
+
+/// Whoever takes a certificate, it was so before: an etcd that ran with them starts again.
 fn is_of_certificates(code: &str) -> bool {
     ["certificate", "client-certificate", "authority", "key-"]
         .iter()

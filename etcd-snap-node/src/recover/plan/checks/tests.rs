@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use crate::recover::plan::sample::{Machine, committed_snapshot};
 use crate::recover::plan::{PlanOptions, plan_recovery};
-use crate::{Finding, Recovery, RunBy, Severity, Version};
+use crate::{Finding, Place, Recovery, RunBy, Severity, Version};
 
 const ONE: &str = "m1=http://10.0.0.1:2380";
 const TWO: &str = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380";
@@ -76,6 +76,39 @@ fn errors_of_discovery_count_unless_a_recovery_mends_them() {
     machine.etcd().listen_client_urls = vec!["https://127.0.0.1:2379".into()];
     let recovery = plan(&machine, ONE, machine.options());
     assert_eq!(severity(&recovery, "cannot-prove"), Some(Severity::Error));
+}
+
+#[test]
+fn a_certificate_counts_where_etcd_does_not_start_or_lets_nobody_in() {
+    let mut machine = Machine::kubeadm();
+    let server = "/etc/kubernetes/pki/etcd/server.crt";
+    machine.etcd().client_tls.certificate = Some(Place::of_host(server));
+    for (finding, expected) in [
+        (
+            Finding::error("certificate-expired", "x").at(server),
+            Severity::Error,
+        ),
+        (
+            Finding::error("certificate-expired", "x").at("/elsewhere/peer.crt"),
+            Severity::Warning,
+        ),
+        (
+            Finding::error("certificate-key-mismatch", "x").at("/elsewhere/peer.crt"),
+            Severity::Error,
+        ),
+        (
+            Finding::error("certificate-not-for-clients", "x").at(server),
+            Severity::Warning,
+        ),
+    ] {
+        machine.etcd().findings = vec![finding.clone()];
+        let recovery = plan(&machine, ONE, machine.options());
+        assert_eq!(
+            severity(&recovery, &finding.code),
+            Some(expected),
+            "{finding:?}"
+        );
+    }
 }
 
 #[test]
