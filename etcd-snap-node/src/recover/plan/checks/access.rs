@@ -201,3 +201,52 @@ fn label(etcd: &Etcd, target: &RecoveryTarget, root: &Root) -> Option<Finding> {
         .at(new),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    const DIRECTORY: &str = "ETCD_SNAP_TEST_DIRECTORY";
+    const NOBODY: u32 = 65_534;
+
+    /// Started again as another user by the test below.
+    #[test]
+    #[ignore = "a part of another test"]
+    fn as_somebody_else() {
+        let Some(directory) = std::env::var_os(DIRECTORY) else {
+            return;
+        };
+        let known_as = Path::new("/var/lib/etcd");
+        let finding = unwritable(known_as, Path::new(&directory)).unwrap();
+        assert_eq!(finding.code, "not-permitted");
+        assert_eq!(finding.path.as_deref(), Some(known_as));
+        assert!(finding.message.contains("/var/lib/etcd"));
+        println!("it was told");
+    }
+
+    #[test]
+    fn a_directory_that_may_not_be_written_into_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(unwritable(folder.path(), folder.path()), None);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command
+            .args(["recover::plan::checks::access::tests::as_somebody_else"])
+            .args(["--exact", "--ignored", "--nocapture"])
+            .env(DIRECTORY, folder.path());
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        } else {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
+        }
+        let ended = command.output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(
+            ended.status.success() && said.contains("it was told"),
+            "{said}"
+        );
+    }
+}
