@@ -52,7 +52,7 @@ impl Found {
             let cluster = match connection.has_tls() {
                 true => connection.cluster_at(endpoint, self.identity())?,
                 // Where no certificate fits, this says why.
-                false => self.etcd.cluster_at(&self.root, endpoint)?,
+                false => self.etcd.cluster_at(&self.root, &[endpoint.to_owned()])?,
             };
             candidates.push((endpoint.clone(), cluster));
         }

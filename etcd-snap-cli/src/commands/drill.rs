@@ -4,7 +4,6 @@ pub(crate) mod executable;
 mod report;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;

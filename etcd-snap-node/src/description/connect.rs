@@ -37,16 +37,17 @@ impl Etcd {
                 format!("{} listens nowhere for clients", self.title()),
             )
         })?;
-        self.cluster_at(root, &endpoint)
+        self.cluster_at(root, &[endpoint])
     }
 
-    /// The same for one of its endpoints.
+    /// The same at other endpoints: its own, or those of other members of its cluster, which take the same certificates.
     ///
     /// # Errors
     /// As of [`cluster`](Self::cluster).
-    pub fn cluster_at(&self, root: &Root, endpoint: &str) -> Result<Cluster> {
-        let cluster = Cluster::new([endpoint])?;
-        let secured = endpoint.starts_with("https://") || endpoint.starts_with("unixs://");
+    pub fn cluster_at(&self, root: &Root, endpoints: &[String]) -> Result<Cluster> {
+        let cluster = Cluster::new(endpoints)?;
+        let is_secured = |url: &String| url.starts_with("https://") || url.starts_with("unixs://");
+        let secured = endpoints.iter().any(is_secured);
         if !secured {
             return Ok(cluster);
         }

@@ -19,12 +19,14 @@ pub(crate) fn is_loopback(url: &str) -> bool {
     host.starts_with("127.") || host.starts_with("[::1]") || host.starts_with("localhost:")
 }
 
-/// Whether it leads everybody to their own machine. Other addresses of 127.0.0.0/8 may be those of several members on one machine.
-pub(crate) fn is_own_machine(url: &str) -> bool {
+/// Whether everybody who dials it reaches their own machine by default: other addresses of 127.0.0.0/8 are chosen by somebody who runs
+/// several members on one machine.
+pub(crate) fn is_default_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    ["127.0.0.1:", "[::1]:", "localhost:"]
-        .iter()
-        .any(|own| host.starts_with(own))
+    ["127.0.0.1", "[::1]", "localhost"].iter().any(|local| {
+        host.strip_prefix(local)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
+    })
 }
 
 #[cfg(test)]
@@ -42,9 +44,25 @@ mod tests {
         ] {
             assert_eq!(dialled(listened), expected);
         }
-        assert!(
-            is_own_machine("http://localhost:2380") && !is_own_machine("http://127.0.0.11:2380")
-        );
         assert!(is_loopback("https://127.0.0.1:2379") && !is_loopback("https://10.0.0.1:2379"));
+    }
+    #[test]
+    fn only_the_usual_loopback_addresses_lead_everybody_to_themselves() {
+        for url in [
+            "http://127.0.0.1:2380",
+            "https://localhost:2380",
+            "https://[::1]:2380",
+            "http://localhost",
+        ] {
+            assert!(is_default_loopback(url), "{url}");
+        }
+        for url in [
+            "http://127.0.0.11:2380",
+            "http://127.1.0.1:2380",
+            "http://localhost.example:2380",
+            "http://10.0.0.1:2380",
+        ] {
+            assert!(!is_default_loopback(url), "{url}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::description::is_own_machine;
+use crate::description::is_default_loopback;
 use crate::static_pod::mounts::{Leads, follow};
 use crate::{Etcd, Finding, Root, RunBy};
 
@@ -127,7 +127,7 @@ fn peers(etcd: &Etcd, findings: &mut Vec<Finding>) {
     let local: Vec<_> = etcd
         .initial_advertise_peer_urls
         .iter()
-        .filter(|url| is_own_machine(url))
+        .filter(|url| is_default_loopback(url))
         .map(String::as_str)
         .collect();
     if !local.is_empty() {

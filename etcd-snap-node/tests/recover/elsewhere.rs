@@ -109,7 +109,46 @@ fn a_quorum_that_is_there_is_a_reason_to_refuse() -> Result<()> {
     ensure!(said.contains("member remove"), "{said}");
     let error = apply_recovery(&recovery, &apply_options(scene.machine(2))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    let forced = plan_options(scene.machine(2)).with_questions(true);
+    let forced = scene.plan_with(2, &forced)?;
+    ensure!(!forced.is_refused(), "{:#?}", forced.findings);
+    ensure!(
+        forced
+            .findings
+            .iter()
+            .any(|finding| finding.code == "quorum-is-there")
+    );
     ensure!(configuration(scene.machine(2))? == before);
     ensure!(names_like(&scene.machine(2).data_dir(), "")? == ["member"]);
+    Ok(())
+}
+
+#[test]
+fn a_member_that_serves_alone_is_asked_what_its_clients_have_seen() -> Result<()> {
+    let scene = Scene::new(Version::V3_6, Starter::Kubelet, 1)?;
+    let options = PlanOptions::default().with_root(Root::new(scene.machine(0).root()));
+    let recovery = scene.plan_with(0, &options.clone().with_questions(true))?;
+    let finding = recovery
+        .findings
+        .iter()
+        .find(|finding| finding.code == "writes-are-lost")
+        .with_context(|| format!("{:#?}", recovery.findings))?;
+    assert_eq!(finding.severity, Severity::Warning);
+    ensure!(finding.message.contains(&scene.revision.to_string()));
+    ensure!(!recovery.is_refused(), "{:#?}", recovery.findings);
+    // Above what was seen, and not by the billion of those who know nothing.
+    let revision = recovery.revision.get();
+    ensure!(
+        revision > scene.revision && revision < 100_000_000,
+        "{revision}"
+    );
+
+    let unasked = scene.plan_with(0, &options)?;
+    ensure!(
+        unasked
+            .findings
+            .iter()
+            .all(|finding| finding.code != "writes-are-lost")
+    );
     Ok(())
 }

@@ -68,12 +68,7 @@ impl Scene {
 
     fn plan_with(&self, place: usize, options: &PlanOptions) -> Result<Recovery> {
         let node = describe(self.machine(place))?;
-        let mut recovery = plan_recovery(&node, &self.snapshot, options)?;
-        // It is right in general, and all machines of the tests are this one.
-        recovery
-            .findings
-            .retain(|finding| finding.code != "peer-url-is-loopback");
-        Ok(recovery)
+        Ok(plan_recovery(&node, &self.snapshot, options)?)
     }
 
     /// Life goes on after a recovery, until the next one: keys come that the snapshot does not have.

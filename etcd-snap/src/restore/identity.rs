@@ -151,6 +151,7 @@ mod tests {
             name: name.to_owned(),
             member_id: id,
             peer_urls: vec![url.to_owned()],
+            client_urls: Vec::new(),
             is_learner: false,
         }
     }

@@ -21,6 +21,9 @@ pub struct SnapshotMember {
     pub member_id: MemberId,
     /// Its peer URLs, as the cluster knew them.
     pub peer_urls: Vec<String>,
+    /// Where it said that clients reach it; none of one that never started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_urls: Vec<String>,
     /// Whether it had no vote.
     pub is_learner: bool,
 }
@@ -70,6 +73,7 @@ fn member(record: &mut Record<'_, '_>) -> Result<SnapshotMember, PageError> {
         name: member.name,
         member_id: member.id,
         peer_urls: member.peer_urls,
+        client_urls: member.client_urls,
         is_learner: member.is_learner,
     })
 }

@@ -196,7 +196,7 @@ fn odd_names(cluster: &NewCluster, own: &NewMember, etcd: &Etcd) -> Vec<Finding>
     if cluster.members().len() > 1 {
         let loopback = |member: &&NewMember| {
             let mut urls = member.peer_urls().iter();
-            urls.all(|url| crate::description::is_own_machine(url.as_str()))
+            urls.all(|url| crate::description::is_default_loopback(url.as_str()))
         };
         for member in cluster.members().iter().filter(loopback) {
             findings.push(

@@ -11,6 +11,7 @@
 //! ```
 
 mod change;
+mod checks;
 mod elsewhere;
 mod members;
 mod options;
@@ -56,7 +57,10 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
         RecoveryTarget::NewDataDir { data_dir } => change::changes(etcd, data_dir, options)?,
     };
 
-    let decided = prove::decide(etcd, &snapshot, &members.cluster, None, options)?;
+    let old = snapshot_members(&snapshot)?;
+    let living = checks::ask(etcd, &old, options)?;
+    let seen = living.as_ref().map(|living| living.seen.clone());
+    let decided = prove::decide(etcd, &snapshot, &members.cluster, seen, options)?;
     let tried = prove::try_out(&snapshot, &decided, &members.own, &target, options)?;
     let revision = match &decided.bump {
         Some(bump) => bump.revision,
@@ -74,6 +78,21 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     {
         findings.extend(pods::extra(&stopping.manifests, manifest, node));
     }
+    let owner = checks::owner(etcd, &target, &options.root);
+    findings.extend(checks::look(&checks::Planned {
+        etcd,
+        snapshot: &snapshot,
+        members: &members.cluster,
+        target: &target,
+        stop: &stopping.stop,
+        changes: &changes,
+        living: living.as_ref(),
+        revision: tried.snapshot_revision,
+        versions: &tried.versions,
+        restore: &decided.restore,
+        known: &findings,
+        options,
+    })?);
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
 
     let all = members.cluster.members().len();
@@ -84,7 +103,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
         restore: &decided.restore,
         member: &members.own,
         target: &target,
-        owner: None,
+        owner: owner.as_deref(),
         stop: &stopping.stop,
         changes: &changes,
         stamp: &stamp,
@@ -99,13 +118,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
         revision,
         etcd: etcd.clone(),
         member: members.own.clone(),
-        others: elsewhere::others(
-            &members,
-            &snapshot_members(&snapshot)?,
-            etcd,
-            &path,
-            options,
-        ),
+        others: elsewhere::others(&members, &old, etcd, &path, options),
         afterwards: elsewhere::afterwards(
             etcd,
             stops_components,
@@ -115,7 +128,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
         snapshot: path,
         restore: decided.restore,
         target,
-        owner: None,
+        owner,
         stop: stopping.stop,
         changes,
         steps,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcd_snap::{
-    Bump, Bumped, MemberTarget, NewCluster, RestoreOptions, RestorePlan, Revision, Seen, Snapshot,
-    VerifyOptions, decide_bump,
+    Bump, Bumped, Contents, MemberTarget, NewCluster, RestoreOptions, RestorePlan, Revision, Seen,
+    Snapshot, VerifyOptions, decide_bump,
 };
 
 use super::options::PlannedBump;
@@ -91,6 +91,8 @@ fn require_same_bump(plan: &RestorePlan, options: &PlanOptions) -> Result<()> {
 pub(super) struct Tried {
     /// Of the snapshot.
     pub(super) snapshot_revision: Revision,
+    /// What the data is laid out for, and what the cluster was, as far as the snapshot says.
+    pub(super) versions: Vec<String>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -116,6 +118,7 @@ pub(super) fn try_out(
             findings.extend(notes.map(|note| Finding::warning("restore-note", note)));
             Ok(Tried {
                 snapshot_revision: report.snapshot_revision,
+                versions: versions(&report.contents),
                 findings,
             })
         }
@@ -127,11 +130,17 @@ pub(super) fn try_out(
             let proof = etcd_snap::verify(snapshot, &proving)?.into_proven()?;
             Ok(Tried {
                 snapshot_revision: proof.contents.revision,
+                versions: versions(&proof.contents),
                 findings,
             })
         }
         Err(e) => Err(e.into()),
     }
+}
+
+fn versions(contents: &Contents) -> Vec<String> {
+    let known = [&contents.storage_version, &contents.cluster_version];
+    known.into_iter().flatten().cloned().collect()
 }
 
 /// On the filesystem where the member is going to be: nothing of a data directory need be there yet.

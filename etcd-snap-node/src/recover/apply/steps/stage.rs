@@ -73,10 +73,11 @@ impl Run<'_> {
         disk::make_directory(home, 0o700)?;
         let like = self.like();
         for directory in above {
-            match (self.owner()?, &like) {
-                (Some(owner), _) => disk::own(&directory, owner.uid(), owner.gid())?,
-                (None, Some(like)) => disk::own_like(&directory, like)?,
-                (None, None) => {}
+            if let Some(like) = &like {
+                disk::own_like(&directory, like)?;
+            }
+            if let Some(owner) = self.owner()? {
+                disk::own(&directory, owner.uid(), owner.gid())?;
             }
         }
         Ok(())

@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use crate::recover::plan::sample::{Machine, committed_snapshot};
+use crate::recover::plan::{PlanOptions, plan_recovery};
+use crate::{Finding, Place, Recovery, RunBy, Severity, Version};
+
+const ONE: &str = "m1=http://10.0.0.1:2380";
+const TWO: &str = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380";
+
+fn plan(machine: &Machine, cluster: &str, options: PlanOptions) -> Recovery {
+    let snapshot = machine.snapshot_of(cluster);
+    plan_recovery(
+        &machine.node,
+        &snapshot,
+        &options.with_skip_hash_check(true),
+    )
+    .unwrap()
+}
+
+fn severity(recovery: &Recovery, code: &str) -> Option<Severity> {
+    let found = recovery.findings.iter().find(|it| it.code == code);
+    found.map(|it| it.severity)
+}
+
+#[test]
+fn a_recovery_under_way_is_resumed_or_taken_back_first() {
+    let machine = Machine::kubeadm();
+    machine.put("/var/lib/etcd-snap/recovery.json", "{}");
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(
+        severity(&recovery, "recovery-under-way"),
+        Some(Severity::Error)
+    );
+    let elsewhere = machine.options().with_state_dir("/var/lib/elsewhere");
+    let recovery = plan(&machine, ONE, elsewhere);
+    assert_eq!(severity(&recovery, "recovery-under-way"), None);
+    assert!(!recovery.is_refused(), "{:?}", recovery.findings);
+}
+
+#[test]
+fn several_members_need_a_file_that_they_have_in_common() {
+    let machine = Machine::kubeadm();
+    let recovery = plan(&machine, TWO, machine.options());
+    assert_eq!(
+        severity(&recovery, "plan-file-needed"),
+        Some(Severity::Warning)
+    );
+    for options in [
+        machine.options().with_plan_file("/root/plan.yaml"),
+        machine.options().with_alone(true),
+    ] {
+        let recovery = plan(&machine, TWO, options);
+        assert_eq!(severity(&recovery, "plan-file-needed"), None);
+    }
+}
+
+#[test]
+fn errors_of_discovery_count_unless_a_recovery_mends_them() {
+    let mut machine = Machine::kubeadm();
+    machine.etcd().findings = vec![
+        Finding::error("unknown-flag", "x"),
+        Finding::error("certificate-expired", "x"),
+        Finding::error("owner-differs", "x"),
+        Finding::warning("setting-deprecated", "x"),
+    ];
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(severity(&recovery, "unknown-flag"), Some(Severity::Error));
+    assert_eq!(
+        severity(&recovery, "certificate-expired"),
+        Some(Severity::Warning)
+    );
+    assert_eq!(severity(&recovery, "owner-differs"), None);
+    assert_eq!(severity(&recovery, "setting-deprecated"), None);
+    assert_eq!(severity(&recovery, "cannot-prove"), None);
+
+    machine.etcd().listen_client_urls = vec!["https://127.0.0.1:2379".into()];
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(severity(&recovery, "cannot-prove"), Some(Severity::Error));
+}
+
+#[test]
+fn a_certificate_counts_where_etcd_does_not_start_or_lets_nobody_in() {
+    let mut machine = Machine::kubeadm();
+    let server = "/etc/kubernetes/pki/etcd/server.crt";
+    machine.etcd().client_tls.certificate = Some(Place::of_host(server));
+    for (finding, expected) in [
+        (
+            Finding::error("certificate-expired", "x").at(server),
+            Severity::Error,
+        ),
+        (
+            Finding::error("certificate-expired", "x").at("/elsewhere/peer.crt"),
+            Severity::Warning,
+        ),
+        (
+            Finding::error("certificate-key-mismatch", "x").at("/elsewhere/peer.crt"),
+            Severity::Error,
+        ),
+        (
+            Finding::error("certificate-not-for-clients", "x").at(server),
+            Severity::Warning,
+        ),
+    ] {
+        machine.etcd().findings = vec![finding.clone()];
+        let recovery = plan(&machine, ONE, machine.options());
+        assert_eq!(
+            severity(&recovery, &finding.code),
+            Some(expected),
+            "{finding:?}"
+        );
+    }
+}
+
+#[test]
+fn an_etcd_that_is_too_old_for_the_data_is_told() {
+    let mut machine = Machine::kubeadm();
+    machine.etcd().version = Some(Version {
+        text: "3.5.16".into(),
+        from: "image".into(),
+    });
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(severity(&recovery, "etcd-too-old"), Some(Severity::Error));
+    let prepared = machine
+        .options()
+        .with_target_version("3.5".parse().unwrap());
+    let recovery = plan(&machine, ONE, prepared);
+    assert_eq!(severity(&recovery, "etcd-too-old"), None);
+}
+
+#[test]
+fn an_old_snapshot_is_told() {
+    let machine = Machine::kubeadm();
+    let snapshot = committed_snapshot();
+    machine.put("/var/lib/etcd/placeholder", "");
+    let taken = std::fs::metadata(&snapshot).unwrap().modified().unwrap();
+    for (age, expected) in [(23, None), (25, Some(Severity::Warning))] {
+        let now = taken + Duration::from_secs(age * 60 * 60);
+        let options = machine.options().with_now(now).with_alone(true);
+        let recovery = plan_recovery(&machine.node, &snapshot, &options).unwrap();
+        assert_eq!(severity(&recovery, "snapshot-is-old"), expected, "{age} h");
+    }
+}
+
+/// Only root sees other owners than itself here.
+#[test]
+fn the_user_of_the_unit_gets_the_member_where_no_data_tells() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut machine = Machine::systemd();
+    machine.put(
+        "/etc/passwd",
+        "root:x:0:0::/:/bin/sh\netcd:x:977:976::/:/bin/false\n",
+    );
+    let RunBy::Systemd { user, .. } = &mut machine.etcd().run_by else {
+        panic!();
+    };
+    *user = Some("etcd".into());
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(recovery.owner.as_deref(), Some("977:976"));
+    assert_eq!(severity(&recovery, "owner-differs"), Some(Severity::Error));
+
+    let data = machine.folder.path().join("var/lib/etcd");
+    std::os::unix::fs::chown(&data, Some(977), Some(100)).unwrap();
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(recovery.owner, None);
+    assert!(!recovery.is_refused(), "{:?}", recovery.findings);
+    let elsewhere = machine.options().with_new_data_dir("/var/lib/other");
+    let recovery = plan(&machine, ONE, elsewhere);
+    assert_eq!(recovery.owner.as_deref(), Some("977:100"));
+}
