@@ -158,8 +158,10 @@ pub enum Layout {
     /// kubespray, on the host or in Docker.
     Kubespray,
     /// OpenShift's etcd operator.
+    #[serde(rename = "openshift")]
     OpenShift,
     /// kOps, with etcd-manager.
+    #[serde(rename = "kops")]
     KOps,
     /// Talos.
     Talos,

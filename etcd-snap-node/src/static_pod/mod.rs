@@ -152,6 +152,10 @@ impl StaticPods {
                         variables: start.variables,
                         working_directory: container.working_dir.clone(),
                     },
+                    None if script::runs_etcd_manager(text) => {
+                        self.findings.push(etcd_manager(file));
+                        return;
+                    }
                     None => continue,
                 },
                 Program::EtcdManager => {

@@ -37,6 +37,15 @@ pub(super) fn start(script: &str, variables: &Variables) -> Option<Start> {
     None
 }
 
+/// Whether a command of the script is etcd-manager, which starts etcd by itself.
+pub(super) fn runs_etcd_manager(script: &str) -> bool {
+    commands(script).iter().any(|command| {
+        let words: Vec<String> = command.iter().map(|word| word.text(&[])).collect();
+        let (_, words) = split_assignments(&words);
+        program::of(&words) == program::Program::EtcdManager
+    })
+}
+
 /// `A=b`, `export A=b` and `A=b etcd ...`.
 fn split_assignments(words: &[String]) -> (Vec<(String, String)>, Vec<String>) {
     let words = match words.split_first() {
@@ -276,6 +285,10 @@ mod tests {
         // Words are expanded before the assignments of their own command count.
         let one = start("A=b etcd --name $A", &variables(&[])).unwrap();
         assert_eq!(one.words, ["etcd", "--name", "$A"]);
+        assert!(runs_etcd_manager(
+            "mkfifo /p; A=b exec /etcd-manager --x > /p 2>&1"
+        ));
+        assert!(!runs_etcd_manager("echo etcd-manager"));
         let one = start("if true; then /usr/bin/etcd; fi", &variables(&[])).unwrap();
         assert_eq!(one.words, ["/usr/bin/etcd"]);
     }
