@@ -97,3 +97,60 @@ fn real_machines_are_understood_where_they_are_at_hand() -> Result<()> {
     }
     Ok(())
 }
+
+/// D11 and D12: what only shows with the machine around it.
+#[test]
+fn data_of_another_user_and_a_forgotten_reload_are_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let put = |path: &str, text: &str| -> Result<()> {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().context("a parent")?)?;
+        Ok(fs::write(path, text)?)
+    };
+    put(
+        "etc/systemd/system/etcd.service",
+        "[Service]\nUser=store\nEnvironment=ETCD_NAME=a\nExecStart=/usr/bin/etcd --data-dir=/srv/etcd\n",
+    )?;
+    put(
+        "etc/passwd",
+        "root:x:0:0::/root:/bin/sh\nstore:x:54321:54321::/:/bin/false\n",
+    )?;
+    put("srv/etcd/member/snap/db", "")?;
+    // It was started before the unit was edited.
+    put(
+        "proc/4711/cmdline",
+        "/usr/bin/etcd\0--data-dir=/var/lib/etcd\0",
+    )?;
+    put("proc/4711/environ", "ETCD_NAME=a\0")?;
+    put("proc/4711/cgroup", "0::/system.slice/etcd.service\n")?;
+    put(
+        "proc/4711/status",
+        "Name:\tetcd\nUid:\t54321\t54321\t54321\t54321\n",
+    )?;
+    std::os::unix::fs::symlink("/usr/bin/etcd", folder.path().join("proc/4711/exe"))?;
+    std::os::unix::fs::symlink("/", folder.path().join("proc/4711/cwd"))?;
+
+    let node = found_in(folder.path())?;
+    ensure!(node.etcds.len() == 1, "{:#?}", node.etcds);
+    let etcd = node.etcd(Some("etcd"))?;
+    ensure!(
+        etcd.process
+            .as_ref()
+            .is_some_and(|process| process.pid == 4711),
+        "{etcd:#?}"
+    );
+    let message = |code: &str| {
+        let mut findings = etcd.findings.iter();
+        let finding = findings.find(|finding| finding.code == code);
+        finding
+            .map(|finding| finding.message.clone())
+            .with_context(|| format!("no {code}: {:#?}", etcd.findings))
+    };
+    ensure!(message("owner-differs")?.contains("as store (54321)"));
+    let differs = message("configuration-not-loaded")?;
+    ensure!(
+        differs.contains("/srv/etcd") && differs.contains("/var/lib/etcd"),
+        "{differs}"
+    );
+    Ok(())
+}
