@@ -1,29 +1,33 @@
 //! What was found about an etcd or its machine, as lines and as a table.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use comfy_table::Table;
-use console::Term;
+use console::{Style, Term};
 use etcd_snap_node::{Finding, Severity};
 
 use super::text;
 
-/// The widest of the severities, and a blank.
-const INDENT: usize = 9;
-
-/// Each finding with its remedy below it, the worst as they come.
+/// Each finding with its remedy below it, as they come. Colours are for terminals only.
 pub(crate) fn lines(findings: &[Finding]) -> String {
     let width = text::width(&Term::stdout());
     let mut lines = String::new();
     for finding in findings {
-        let severity = finding.severity.to_string();
-        let sentence = format!("{severity:<INDENT$}{}", text::visible(&finding.message));
-        lines.push_str(&text::wrap(&sentence, width, INDENT));
-        lines.push('\n');
+        let severity = format!("{}:", finding.severity);
+        let look = match finding.severity {
+            Severity::Error => Style::new().red().bold(),
+            Severity::Warning => Style::new().yellow().bold(),
+            _ => Style::new().bold(),
+        };
+        let sentence = format!("  {severity} {} [{}]", finding.message, finding.code);
+        let sentence = text::wrap(&text::visible(&sentence), width, 4);
+        let label = format!("  {severity}");
+        let rest = sentence.strip_prefix(&label).unwrap_or(&sentence);
+        let _ = writeln!(lines, "  {}{rest}", look.apply_to(severity));
         if let Some(remedy) = &finding.remedy {
-            let remedy = format!("{:INDENT$}-> {}", "", text::visible(remedy));
-            lines.push_str(&text::wrap(&remedy, width, INDENT + 3));
-            lines.push('\n');
+            let remedy = format!("    -> {}", text::visible(remedy));
+            let _ = writeln!(lines, "{}", text::wrap(&remedy, width, 7));
         }
     }
     lines

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use comfy_table::Table;
 use console::{Style, Term};
-use etcd_snap_node::{FileChange, Finding, Recovery, RecoveryTarget, Severity};
+use etcd_snap_node::{FileChange, Recovery, RecoveryTarget};
 use serde::Serialize;
 
 use super::Arguments;
-use crate::render::{self, Render, text};
+use crate::render::{self, Render, findings, text};
 
 /// What would be done.
 #[derive(Debug, Serialize)]
@@ -85,9 +85,7 @@ impl Render for Plan<'_> {
         page.push_str(&render::lines(&self.facts()));
         if !recovery.findings.is_empty() {
             heading(&mut page, "What was found");
-            for finding in &recovery.findings {
-                self::finding(&mut page, finding);
-            }
+            page.push_str(&findings::lines(&recovery.findings));
         }
         heading(&mut page, "What is done, and how it is done by hand");
         for step in &recovery.steps {
@@ -126,18 +124,7 @@ impl Render for Plan<'_> {
         }
         let mut tables = vec![render::pairs(facts)];
         if !recovery.findings.is_empty() {
-            let mut findings = render::frame();
-            findings.set_header(["severity", "code", "what was found"]);
-            for finding in &recovery.findings {
-                let remedy = finding.remedy.iter().map(|it| format!("\n{it}"));
-                let remedy: String = remedy.collect();
-                findings.add_row([
-                    finding.severity.to_string(),
-                    finding.code.clone(),
-                    text::visible(&finding.message) + &remedy,
-                ]);
-            }
-            tables.push(findings);
+            tables.push(findings::table(&recovery.findings));
         }
         tables.push(steps);
         let left = recovery
@@ -174,24 +161,6 @@ fn paragraph(page: &mut String, sentence: &str, indent: usize) {
         "{}",
         text::wrap(&text::visible(sentence), width, indent)
     );
-}
-
-pub(super) fn finding(page: &mut String, finding: &Finding) {
-    let severity = finding.severity.to_string();
-    let look = match finding.severity {
-        Severity::Error => Style::new().red().bold(),
-        Severity::Warning => Style::new().yellow().bold(),
-        _ => Style::new().bold(),
-    };
-    let sentence = format!("  {severity}: {} [{}]", finding.message, finding.code);
-    let mut lines = String::new();
-    paragraph(&mut lines, &sentence, 4);
-    let label = format!("  {severity}:");
-    let rest = lines.strip_prefix(&label).unwrap_or(&lines);
-    let _ = write!(page, "  {}{rest}", look.apply_to(format!("{severity}:")));
-    if let Some(remedy) = &finding.remedy {
-        paragraph(page, &format!("    {remedy}"), 4);
-    }
 }
 
 fn diff(page: &mut String, change: &FileChange) {
