@@ -252,3 +252,133 @@ fn a_certificate_that_is_about_to_expire_is_a_warning() -> Result<()> {
     ensure!(!found.contains(&"certificate-expired"), "{found:?}");
     Ok(())
 }
+
+/// D7 in full: the server's three files in its three flags, in every order but the right one.
+#[test]
+fn every_order_of_the_three_files_names_those_that_are_wrong() -> Result<()> {
+    const CA: &str = "ca.crt";
+    const CERTIFICATE: &str = "server.crt";
+    const KEY: &str = "server.key";
+    type Named = (&'static str, &'static str);
+    let table: [([&str; 3], &[Named]); 5] = [
+        (
+            [CERTIFICATE, CA, KEY],
+            &[
+                ("authority-is-no-authority", CERTIFICATE),
+                ("certificate-is-authority", CA),
+                ("certificate-key-mismatch", KEY),
+            ],
+        ),
+        ([CA, KEY, CERTIFICATE], &[("certificate-is-key", KEY)]),
+        (
+            [KEY, CERTIFICATE, CA],
+            &[("certificate-is-key", KEY), ("key-is-certificate", CA)],
+        ),
+        (
+            [CERTIFICATE, KEY, CA],
+            &[
+                ("authority-is-no-authority", CERTIFICATE),
+                ("certificate-is-key", KEY),
+            ],
+        ),
+        (
+            [KEY, CA, CERTIFICATE],
+            &[
+                ("certificate-is-key", KEY),
+                ("certificate-is-authority", CA),
+                ("key-is-certificate", CERTIFICATE),
+            ],
+        ),
+    ];
+    for form in [KeyForm::EcPkcs8, KeyForm::RsaPkcs1] {
+        for (order, expected) in &table {
+            let machine = Machine::with_keys(form)?;
+            let manifest = machine
+                .folder
+                .path()
+                .join("etc/kubernetes/manifests/etcd.yaml");
+            let mut text = fs::read_to_string(&manifest)?;
+            let flags = ["trusted-ca-file", "cert-file", "key-file"];
+            for ((flag, right), given) in flags.iter().zip([CA, CERTIFICATE, KEY]).zip(order) {
+                // With its dash: the flags of peers end alike.
+                let line = |name: &str| format!("- --{flag}=/etc/kubernetes/pki/etcd/{name}\n");
+                ensure!(text.contains(&line(right)), "no --{flag} in the manifest");
+                text = text.replace(&line(right), &line(given));
+            }
+            fs::write(&manifest, text)?;
+            let etcd = machine.etcd()?;
+            for (code, name) in *expected {
+                let is_named = etcd.findings.iter().any(|finding| {
+                    finding.code == *code
+                        && finding
+                            .path
+                            .as_ref()
+                            .is_some_and(|path| path.ends_with(name))
+                });
+                ensure!(
+                    is_named,
+                    "{order:?}: no {code} of {name} in {:#?}",
+                    etcd.findings
+                );
+            }
+            // Of a server that trusts no authority, nobody is a client.
+            if order[0] == CERTIFICATE {
+                ensure!(
+                    etcd.client_identity.is_none(),
+                    "{order:?}: {:?}",
+                    etcd.client_identity
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_spoils_a_pair_the_next_one_is_taken() -> Result<()> {
+    type Change = fn(&Machine, KeyForm) -> Result<()>;
+    const HEALTH: &str = "healthcheck-client";
+    let table: [(&str, Change); 7] = [
+        ("of another authority", |it, form| {
+            let stranger = Leaf::client("stranger").with_key(form);
+            it.put(HEALTH, &Authority::new("another")?.issue(&stranger)?)
+        }),
+        ("expired", |it, form| {
+            let leaf = Leaf::client("late").with_key(form).expired();
+            it.put(HEALTH, &it.authority.issue(&leaf)?)
+        }),
+        ("not yet valid", |it, form| {
+            let leaf = Leaf::client("early").with_key(form).not_yet_valid();
+            it.put(HEALTH, &it.authority.issue(&leaf)?)
+        }),
+        ("only for servers", |it, form| {
+            let leaf = Leaf::server().with_key(form).for_servers_only();
+            it.put(HEALTH, &it.authority.issue(&leaf)?)
+        }),
+        ("with the key of another", |it, _| {
+            Ok(fs::copy(it.path("peer.key"), it.path("healthcheck-client.key")).map(drop)?)
+        }),
+        ("absent", |it, _| {
+            Ok(fs::remove_file(it.path("healthcheck-client.crt"))?)
+        }),
+        ("no PEM", |it, _| {
+            Ok(fs::write(
+                it.path("healthcheck-client.crt"),
+                [0, 0x9f, 0x92],
+            )?)
+        }),
+    ];
+    for form in [KeyForm::EcPkcs8, KeyForm::RsaPkcs1] {
+        for (what, change) in table {
+            let machine = Machine::with_keys(form)?;
+            change(&machine, form)?;
+            let etcd = machine.etcd()?;
+            ensure!(
+                client(&etcd) == Some("apiserver-etcd-client.crt"),
+                "{what}, {form:?}: {:?}",
+                etcd.client_identity
+            );
+        }
+    }
+    Ok(())
+}
