@@ -1,6 +1,7 @@
 //! Trees of machines, and what is found in them.
 
 mod certificates;
+mod damaged;
 mod facts;
 
 use std::fs;
