@@ -336,15 +336,21 @@ impl Node {
                 ),
             )),
             (None, _, _) => {
-                let reason = self.findings.iter().max_by_key(|finding| finding.severity);
-                let reason = reason.map(|finding| format!(": {}", finding.message));
+                // What was found is the reason, and has its own remedy: somebody else's etcd, a manifest that cannot be read.
+                let worst = self.findings.iter().max_by_key(|finding| finding.severity);
+                let reason = worst.map(|finding| format!(": {}", finding.message));
+                let remedy = worst.and_then(|finding| finding.remedy.clone());
                 Err(Error::new(
                     ErrorKind::NotFound,
-                    format!("no etcd was found on this machine{}", reason.unwrap_or_default()),
+                    format!(
+                        "no etcd was found on this machine{}",
+                        reason.unwrap_or_default()
+                    ),
                 )
-                .with_remedy(
-                    "looked for were static pods in kubelet's manifests directory, units of systemd, and processes",
-                ))
+                .with_remedy(remedy.unwrap_or_else(|| {
+                    "looked for were static pods in kubelet's manifests directory, units of systemd, and processes"
+                        .to_owned()
+                })))
             }
             (Some(_), Some(_), _) => Err(Error::new(
                 ErrorKind::InvalidInput,
