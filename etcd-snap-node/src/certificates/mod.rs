@@ -394,7 +394,8 @@ impl Look<'_> {
                 .with_remedy("name it with --cacert")
                 .at(&server.path),
             );
-        } else if !etcd.client_tls.auto {
+        } else if !etcd.client_tls.auto && etcd.client_tls.trusted_ca.is_none() {
+            // One that is named and cannot be read was found already.
             self.findings.push(
                 Finding::error("certificate-authority-unknown", "no certificate of an authority was found that a client could check this member by")
                     .with_remedy("name it with --cacert"),

@@ -39,11 +39,7 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
                 "cannot-prove",
                 format!("whether etcd serves afterwards could not be asked: {e}"),
             )
-            .with_remedy(
-                e.remedy().unwrap_or(
-                    "mend what is said of its certificates: the API server needs the same",
-                ),
-            ),
+            .with_remedy("mend what is said of its certificates: the API server needs the same"),
         );
     }
     findings
