@@ -269,7 +269,7 @@ impl Cluster {
         let peers = format!("--peer-urls={}", member.peer_url());
         let mut arguments = vec!["member", "add", member.name(), &peers];
         arguments.extend(more_arguments);
-        self.change_membership(&arguments)
+        self.change_membership(&self.running_endpoints(), &arguments)
             .context("cannot add a member")?;
         self.wait_until_listed(member.peer_url())?;
         member.set_existing();
@@ -303,7 +303,14 @@ impl Cluster {
             .find(|fields| fields.get(2) == Some(&self.members[member].name()))
             .and_then(|fields| fields.first().copied())
             .with_context(|| format!("not a member: {listed}"))?;
-        self.change_membership(&["member", "remove", id])
+        // One that removes itself may stop before it has answered.
+        let others = (0..self.members.len()).filter(|place| *place != member);
+        let others = others.map(|place| &self.members[place]);
+        let others: Vec<_> = others
+            .filter(|it| it.is_running())
+            .map(Member::client_url)
+            .collect();
+        self.change_membership(&others, &["member", "remove", id])
             .context("cannot remove a member")?;
         self.stop(member)?;
         self.wait_until_healthy()
@@ -335,10 +342,12 @@ impl Cluster {
 
     /// A cluster that has just elected its leader refuses changes of membership for some seconds ("unhealthy cluster", "too
     /// many learner" and the like are answers of the same kind).
-    fn change_membership(&self, arguments: &[&str]) -> Result<()> {
+    fn change_membership(&self, endpoints: &[&str], arguments: &[&str]) -> Result<()> {
         let patience = Instant::now() + READY_WITHIN;
         loop {
-            match self.try_etcdctl(arguments) {
+            let mut command = self.etcdctl_command(endpoints);
+            command.args(arguments);
+            match crate::etcd::stdout(&mut command) {
                 Ok(_) => return Ok(()),
                 Err(error)
                     if error.to_string().contains("unhealthy cluster")
