@@ -20,7 +20,47 @@ impl Run<'_> {
             }
             self.pause(&what)?;
         }
+        self.wait_for_the_api_server()
+    }
+
+    /// An API server that kubelet is slow to stop has nobody to write to any more, and goes on with what it has seen. Somebody else may
+    /// have its port, a balancer for example: so it is not waited for as long as for etcd, and a note says that it is there.
+    fn wait_for_the_api_server(&mut self) -> Result<()> {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let Some(port) = self.port_of_the_api_server() else {
+            return Ok(());
+        };
+        let url = format!("https://127.0.0.1:{port}");
+        let until = Instant::now() + PATIENCE.min(self.options.stop_timeout);
+        while listens(&url) {
+            if Instant::now() > until {
+                return self.note(format!(
+                    "something still listens at {url}, where the API server did: if it is one, it goes on with what it has seen until it is restarted"
+                ));
+            }
+            self.pause(&format!("the API server still listens at {url}"))?;
+        }
         Ok(())
+    }
+
+    /// As its manifest says that was moved out; `None` where none was.
+    fn port_of_the_api_server(&self) -> Option<u16> {
+        const USUAL: u16 = 6443;
+        let StopBy::Manifests { manifests, .. } = &self.recovery().stop else {
+            return None;
+        };
+        let manifests = manifests.iter();
+        let moved = manifests.filter_map(|manifest| self.root().read_text(&manifest.to).ok());
+        let text = moved
+            .into_iter()
+            .find(|text| text.contains("kube-apiserver"))?;
+        let said = text.split("--secure-port=").nth(1);
+        let digits = said.and_then(|rest| rest.split(|it: char| !it.is_ascii_digit()).next());
+        Some(
+            digits
+                .and_then(|digits| digits.parse().ok())
+                .unwrap_or(USUAL),
+        )
     }
 
     /// What tells that it still runs, as a sentence.
