@@ -26,12 +26,14 @@ mod drill;
 mod error;
 mod finding;
 mod invocation;
+mod network;
 mod observe;
 mod process;
 mod recover;
 mod root;
 mod static_pod;
 mod systemd;
+mod time;
 
 pub use description::{
     CertificateFile, CertificateRole, ClientIdentity, ClusterEntry, Data, Etcd, Layout, Mount,

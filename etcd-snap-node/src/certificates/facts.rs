@@ -15,6 +15,7 @@ use x509_cert::name::Name;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 use crate::Usability;
+use crate::time::rfc3339;
 
 /// A certificate, taken apart.
 #[derive(Debug, Clone)]
@@ -103,8 +104,8 @@ impl Facts {
             for_servers: self.for_servers,
             for_clients: self.for_clients,
             names: self.names.clone(),
-            not_before: date(self.not_before()),
-            not_after: date(self.not_after()),
+            not_before: rfc3339(self.not_before()),
+            not_after: rfc3339(self.not_after()),
             key_fits,
             is_trusted,
         }
@@ -126,10 +127,6 @@ pub(crate) fn covers(names: &[String], host: &str) -> bool {
                     .is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(domain))
             })
     })
-}
-
-pub(super) fn date(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
 }
 
 /// An algorithm without the frame around it, as those who check signatures name it.

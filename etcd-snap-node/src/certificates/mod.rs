@@ -10,9 +10,10 @@ use std::time::{Duration, SystemTime};
 
 pub(crate) use layouts::Pair;
 
-use self::facts::{Facts, date};
+use self::facts::Facts;
 use self::file::Trouble;
 use crate::description::is_loopback;
+use crate::time::rfc3339;
 use crate::{
     CertificateFile, CertificateRole, ClientIdentity, Etcd, Finding, Place, Root, TlsSettings,
 };
@@ -259,19 +260,19 @@ impl Look<'_> {
         let finding = if facts.not_after() < now {
             Finding::error(
                 "certificate-expired",
-                format!("{about} has expired on {}", date(facts.not_after())),
+                format!("{about} has expired on {}", rfc3339(facts.not_after())),
             )
             .with_remedy("renew it, as with `kubeadm certs renew all`, and restart what uses it")
         } else if facts.not_before() > now {
             Finding::error(
                 "certificate-not-yet-valid",
-                format!("{about} is valid only from {}", date(facts.not_before())),
+                format!("{about} is valid only from {}", rfc3339(facts.not_before())),
             )
             .with_remedy("look at the clock of this machine")
         } else if facts.not_after() < now + SOON {
             Finding::warning(
                 "certificate-expires-soon",
-                format!("{about} expires on {}", date(facts.not_after())),
+                format!("{about} expires on {}", rfc3339(facts.not_after())),
             )
             .with_remedy("renew it before that, as with `kubeadm certs renew all`")
         } else {

@@ -10,6 +10,7 @@ use etcd_snap::{ErrorKind, Manifest, Snapshot, VerifyOptions};
 use super::machine::{free_bytes, size};
 use super::{Chart, DoctorOptions};
 use crate::observe::OfLibrary;
+use crate::time::words;
 use crate::{Finding, Result};
 
 /// Clocks of two machines differ a little.
@@ -157,8 +158,8 @@ fn age(newest: &Backup, options: &DoctorOptions, chart: &mut Chart) {
                 format!(
                     "the newest backup, {}, is {} old {by}; {} are allowed",
                     newest.path.display(),
-                    span(age),
-                    span(options.max_age)
+                    words(age.as_secs()),
+                    words(options.max_age.as_secs())
                 ),
             )
             .with_remedy("see why the backup job did not run, and run it now")
@@ -167,7 +168,7 @@ fn age(newest: &Backup, options: &DoctorOptions, chart: &mut Chart) {
         Ok(age) => chart.saw(format!(
             "the newest backup, {}, is {} old {by}",
             newest.path.display(),
-            span(age)
+            words(age.as_secs())
         )),
         Err(e) if e.duration() > CLOCKS_DIFFER => chart.add(
             Finding::warning(
@@ -302,15 +303,4 @@ fn counted(number: usize, one: &str) -> String {
         1 => format!("1 {one}"),
         n => format!("{n} {one}s"),
     }
-}
-
-/// Two units are enough: `1day 2h`.
-fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let coarse = match seconds {
-        0..60 => seconds,
-        60..86_400 => seconds - seconds % 60,
-        _ => seconds - seconds % 3600,
-    };
-    humantime::format_duration(Duration::from_secs(coarse)).to_string()
 }

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::verdict::{Asked, of_alarms, of_hashes, of_status};
 use super::{Chart, DoctorOptions, Living};
 use crate::observe::{Event, tell};
-use crate::{Error, ErrorKind, Etcd, Finding, Result};
+use crate::{Etcd, Finding, Result, network};
 
 /// Hashing some gigabytes takes a member a while.
 const HASHING: Duration = Duration::from_secs(60);
@@ -23,12 +23,7 @@ struct Question {
 }
 
 pub(super) fn look(etcds: &[&Etcd], options: &DoctorOptions, chart: &mut Chart) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| {
-            Error::new(ErrorKind::Io, "the network runtime cannot be started").with_source(e)
-        })?;
+    let runtime = network::runtime()?;
     for question in questions(etcds, options, chart) {
         tell(
             options.observer.as_ref(),

@@ -254,6 +254,6 @@ pub fn doctor(node: &Node, options: &DoctorOptions) -> Result<DoctorReport> {
         host: node.host.clone(),
         looked_at,
         findings,
-        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        duration_ms: crate::time::since(started),
     })
 }

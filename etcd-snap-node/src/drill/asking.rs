@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::process::waiting;
 use crate::observe::tell;
-use crate::{Error, ErrorKind, Observer, Result};
+use crate::{Observer, Result, network};
 
 /// How long a wish to stop may go unheard.
 const TICK: Duration = Duration::from_millis(100);
@@ -21,16 +21,7 @@ pub(super) struct Asking {
 
 impl Asking {
     pub(super) fn new(observer: Arc<dyn Observer>) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| {
-                Error::new(
-                    ErrorKind::Io,
-                    "cannot start a runtime for the network".to_owned(),
-                )
-                .with_source(e)
-            })?;
+        let runtime = network::runtime()?;
         Ok(Self { runtime, observer })
     }
 

@@ -23,7 +23,6 @@ mod report;
 mod scratch;
 mod server;
 mod steps;
-mod time;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +42,7 @@ pub use report::{
 };
 
 use crate::observe::{OfLibrary, tell};
-use crate::{Error, ErrorKind, Event, Result, disk};
+use crate::{Error, ErrorKind, Event, Result, disk, time};
 use asking::Asking;
 use certificates::Certificates;
 use executable::Executable;

@@ -10,12 +10,12 @@ use etcd_snap::{
     snapshot_members, verify,
 };
 
+use super::DrillOptions;
 use super::conditions::shown;
 use super::report::{AgeFrom, DrillCondition, DrillFacts, DrillOutcome};
 use super::steps::Check;
-use super::{DrillOptions, time};
-use crate::Result;
 use crate::observe::OfLibrary;
+use crate::{Result, time};
 
 /// A snapshot that was proven.
 pub(super) struct Proven {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::report::{AgeFrom, DrillOutcome, DrillReport, DrillStep, DrillVerdict};
-use super::time;
+use crate::time;
 
 const STYLE: &str = include_str!("page.css");
 

@@ -1,6 +1,6 @@
 //! The way back, with steps and a journal of its own, so that it too can be stopped at any point.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use etcd_snap::{SwapOptions, UndoOptions, swap_member, undo_restore};
 
@@ -8,7 +8,7 @@ use super::journal::{Course, State};
 use super::members::Answer;
 use super::run::{Ended, Run};
 use crate::recover::{Action, RecoveryReport, RecoveryStep, RecoveryTarget, StopBy};
-use crate::{Error, ErrorKind, Result, disk};
+use crate::{Error, ErrorKind, Result, disk, time};
 
 impl Run<'_> {
     /// Everything is as it was before.
@@ -177,8 +177,7 @@ impl Run<'_> {
         if staged.data_dir().join("member").exists() || !member.exists() {
             return Ok(());
         }
-        let stamp = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
-        let stamp = stamp.replace(['-', ':'], "");
+        let stamp = time::stamp(SystemTime::now());
         let aside = place.data_dir().join(format!("member.undone-{stamp}"));
         if let Some(wal) = place.wal_dir() {
             let into = wal.join(format!("wal.undone-{stamp}"));

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ApplyOptions;
 use crate::recover::{Action, Recovery, RecoveryStep};
+use crate::time::{now, stamp};
 use crate::{Error, ErrorKind, Result, disk};
 
 const NAME: &str = "recovery.json";
@@ -135,11 +136,6 @@ impl Course {
             last.unwrap_or_default()
         )
     }
-}
-
-/// Now, as `2026-11-26T01:47:00Z`.
-fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
 impl Journal {
@@ -298,7 +294,7 @@ impl Book {
     /// Keeps the journal of a recovery that is over under another name, and says which.
     pub(super) fn close(&self, journal: &Journal) -> Result<PathBuf> {
         self.write(journal)?;
-        let stamp = now().replace(['-', ':'], "");
+        let stamp = stamp(SystemTime::now());
         for n in 1..1000_u32 {
             let name = match n {
                 1 => format!("recovery-{stamp}.json"),

@@ -9,7 +9,7 @@ use etcd_snap::{Cluster, Revision};
 
 use super::run::Run;
 use super::steps::listens;
-use crate::{Error, ErrorKind, Result};
+use crate::{Result, network};
 
 /// How long a member may take to answer: one without quorum may take connections and never answers.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -128,11 +128,6 @@ fn hash_at(answer: &HashKvResponse, asked: Option<Revision>, at: Revision) -> Re
 }
 
 fn block_on<T>(asked: impl Future<Output = T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| {
-            Error::new(ErrorKind::Io, "cannot wait for answers of members").with_source(e)
-        })?;
+    let runtime = network::runtime()?;
     Ok(runtime.block_on(asked))
 }

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ApplyOptions;
 use super::journal::{Book, Course, Journal, State};
 use crate::observe::{OfLibrary, tell};
 use crate::recover::{Action, Recovery, RecoveryReport, RecoveryStep, StopBy};
-use crate::{Error, ErrorKind, Event, Result, Root};
+use crate::{Error, ErrorKind, Event, Result, Root, time};
 
 /// A recovery that this process works on.
 pub(super) struct Run<'o> {
@@ -140,7 +140,7 @@ impl<'o> Run<'o> {
             if let Ended::Waiting(_) = ended {
                 return Ok(ended);
             }
-            let duration_ms = milliseconds(started.elapsed());
+            let duration_ms = time::since(started);
             course(self).finish(step.number, duration_ms);
             self.save()?;
             self.tell(&Event::StepDone {
@@ -203,7 +203,7 @@ impl<'o> Run<'o> {
             old_data: journal.facts.old_data.filter(|_| !is_back),
             afterwards: journal.recovery.afterwards,
             notes,
-            duration_ms: milliseconds(self.started.elapsed()),
+            duration_ms: time::since(self.started),
         })
     }
 
@@ -255,8 +255,4 @@ impl<'o> Run<'o> {
             }
         }
     }
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use etcd_snap::{RestorePlan, Revision, StorageVersion};
 
-use crate::{Observer, Root, Silent};
+use crate::{Observer, Root, Silent, time};
 
 /// A backup that is older is pointed out.
 const OLD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -246,8 +246,6 @@ impl PlanOptions {
 
     /// Like `20261126T011944Z`, as it stands in the names of what is kept.
     pub(crate) fn stamp(&self) -> String {
-        humantime::format_rfc3339_seconds(self.now)
-            .to_string()
-            .replace(['-', ':'], "")
+        time::stamp(self.now)
     }
 }

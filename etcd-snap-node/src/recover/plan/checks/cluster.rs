@@ -6,7 +6,7 @@ use etcd_snap::{Cluster, Seen, SnapshotMember};
 use super::Planned;
 use crate::recover::plan::PlanOptions;
 use crate::recover::plan::elsewhere::quorum;
-use crate::{Error, ErrorKind, Etcd, Finding, Result};
+use crate::{Etcd, Finding, Result, network};
 
 /// What members answered.
 #[derive(Debug, Clone)]
@@ -48,12 +48,7 @@ pub(in crate::recover::plan) fn ask(
             endpoints.push(url);
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| {
-            Error::new(ErrorKind::Io, "the network runtime cannot be started").with_source(e)
-        })?;
+    let runtime = network::runtime()?;
     Ok(runtime.block_on(async {
         for endpoint in &endpoints {
             let Some(answers) = through(&cluster, endpoint).await else {

@@ -3,21 +3,26 @@
 use std::time::{Instant, SystemTime};
 
 /// `2026-11-26T01:19:44Z`.
-pub(super) fn rfc3339(at: SystemTime) -> String {
+pub(crate) fn rfc3339(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
-pub(super) fn now() -> String {
+pub(crate) fn now() -> String {
     rfc3339(SystemTime::now())
 }
 
+/// `20261126T011944Z`: fit for the name of a file, and in the order of time.
+pub(crate) fn stamp(at: SystemTime) -> String {
+    rfc3339(at).replace(['-', ':'], "")
+}
+
 /// Milliseconds since then.
-pub(super) fn since(started: Instant) -> u64 {
+pub(crate) fn since(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The two largest units: `45 s`, `5 min 3 s`, `26 h 10 min`, `3 days 4 h`.
-pub(super) fn words(seconds: u64) -> String {
+pub(crate) fn words(seconds: u64) -> String {
     const MINUTE: u64 = 60;
     const HOUR: u64 = 60 * MINUTE;
     const DAY: u64 = 24 * HOUR;
@@ -40,6 +45,11 @@ pub(super) fn words(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stamps_have_no_signs_that_a_file_name_minds() {
+        assert_eq!(stamp(SystemTime::UNIX_EPOCH), "19700101T000000Z");
+    }
 
     #[test]
     fn ages_have_the_digits_that_matter() {
