@@ -131,7 +131,7 @@ pub use restore::{
     FoundAuth, FoundLeases, FoundMember, Inventory, MemberTarget, Owner, PlanFile, PlannedMember,
     Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen, SeenIn,
     SnapshotMember, SwapOptions, SwapReport, UndoOptions, UndoReport, compare_restored,
-    decide_bump, restore, snapshot_members, swap_member, undo_restore,
+    decide_bump, is_half_changed, restore, snapshot_members, swap_member, undo_restore,
 };
 #[cfg(feature = "stream")]
 pub use save::{Attest, SaveDurations, SaveOptions, SaveReport, Target, save_chunks};

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal};
 
 use etcd_snap_node::{
     DiscoverOptions, ErrorKind, Recovery, RecoveryReport, Root, apply_recovery, discover,
-    plan_recovery, resume_recovery, roll_back_recovery,
+    is_recovery_under_way, plan_recovery, resume_recovery, roll_back_recovery,
 };
 
 pub(crate) use arguments::Arguments;
@@ -109,7 +109,7 @@ fn require_consent(arguments: &Arguments, page: &page::Plan<'_>, output: &Output
 
 /// What fails when the journal is there leaves something to go on with.
 fn half_way(failure: Failure, arguments: &Arguments, root: &Root) -> Failure {
-    let has_journal = root.exists(&arguments.state_dir.join("recovery.json"));
+    let has_journal = is_recovery_under_way(root, &arguments.state_dir);
     match failure {
         Failure::Node(error)
             if has_journal && !matches!(error.kind(), ErrorKind::Waiting | ErrorKind::Busy) =>

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Chart, DoctorOptions};
+use crate::recover::under_way;
 use crate::{Etcd, Finding, Node};
 
 /// Below it etcd is about to fail at its next WAL segment, which takes 64 MB.
@@ -29,7 +30,9 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
         }
         data(etcd, options, chart);
     }
-    unfinished(options, chart);
+    if let Some(finding) = under_way(&options.root, &options.state_directory) {
+        chart.add(finding);
+    }
 }
 
 /// Whether a restore would find room beside the old member.
@@ -87,20 +90,6 @@ fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
                 "remove them when nobody needs them any more: each has the size of a database",
             )
             .at(host),
-        );
-    }
-}
-
-fn unfinished(options: &DoctorOptions, chart: &mut Chart) {
-    let journal = options.state_directory.join("recovery.json");
-    if options.root.exists(&journal) {
-        chart.add(
-            Finding::error(
-                "recovery-unfinished",
-                "a recovery of this node was begun and is neither finished nor rolled back",
-            )
-            .with_remedy("`etcd-snap recover --resume` goes on with it, `--rollback` takes it back")
-            .at(&journal),
         );
     }
 }

@@ -19,6 +19,7 @@ use etcd_snap::{Cluster, ClusterId, Revision};
 use serde::{Deserialize, Serialize};
 
 use crate::observe::{Event, tell};
+use crate::recover::STATE_DIRECTORY;
 use crate::{Finding, Node, Observer, Result, Root, Severity, Silent};
 
 /// A nightly job that is two hours late is still no reason to get up.
@@ -46,7 +47,7 @@ impl Default for DoctorOptions {
         Self {
             root: Root::default(),
             now: SystemTime::now(),
-            state_directory: PathBuf::from("/var/lib/etcd-snap"),
+            state_directory: PathBuf::from(STATE_DIRECTORY),
             etcd: None,
             cluster: None,
             asks: true,

@@ -9,6 +9,10 @@ mod apply;
 mod plan;
 mod types;
 
+use std::path::Path;
+
+use crate::{Finding, Root};
+
 pub use apply::{ApplyOptions, apply_recovery, resume_recovery, roll_back_recovery};
 pub use plan::{PlanOptions, plan_recovery};
 
@@ -16,3 +20,26 @@ pub use types::{
     Action, FileChange, MovedManifest, Recovery, RecoveryReport, RecoveryStep, RecoveryTarget,
     StopBy,
 };
+
+/// Where recoveries keep their journal, as the machine knows it, unless somebody says otherwise.
+pub const STATE_DIRECTORY: &str = "/var/lib/etcd-snap";
+/// The journal of the one that is under way, in that directory.
+const JOURNAL: &str = "recovery.json";
+
+/// Whether a recovery was begun on a machine and is neither finished nor rolled back: its journal is in the state directory.
+#[must_use]
+pub fn is_recovery_under_way(root: &Root, state_directory: &Path) -> bool {
+    root.exists(&state_directory.join(JOURNAL))
+}
+
+/// The same, for those who want to do something else.
+pub(crate) fn under_way(root: &Root, state_directory: &Path) -> Option<Finding> {
+    is_recovery_under_way(root, state_directory).then(|| {
+        Finding::error(
+            "recovery-under-way",
+            "a recovery of this node was begun and is neither finished nor rolled back",
+        )
+        .with_remedy("`etcd-snap recover --resume` goes on with it, `etcd-snap recover --rollback` takes it back")
+        .at(state_directory.join(JOURNAL))
+    })
+}

@@ -48,6 +48,7 @@ pub use report::{Replaced, RestoreReport, RestoredMember};
 pub use seen::{Seen, SeenIn};
 pub use swap::{SwapOptions, SwapReport, swap_member};
 pub use undo::{UndoOptions, UndoReport, undo_restore};
+pub use unfinished::is_half_changed;
 
 use crate::io::{Disk, NewFile, Storage};
 use crate::observe::{Event, Phase, tell};

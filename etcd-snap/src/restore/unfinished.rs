@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::layout::topmost_absent;
+use super::layout::{resolve, topmost_absent};
 use crate::data_dir::journal_of_barrier;
-use crate::io::{Change, Storage, directory_of, fresh_directories, remove_dead, remove_dead_trees};
+use crate::io::{
+    Change, Disk, Storage, directory_of, fresh_directories, remove_dead, remove_dead_trees,
+};
 use crate::{Error, ErrorKind, Result};
 
 const NAME: &str = ".etcd-snap-restore.json";
@@ -112,21 +114,39 @@ pub(super) fn tidy(storage: &dyn Storage, journal: &Path) -> Vec<PathBuf> {
     remove_dead(storage, journal)
 }
 
-/// Says that there is something to settle, and changes nothing.
-pub(super) fn refuse_unfinished(storage: &Arc<dyn Storage>, data_dir: &Path) -> Result<()> {
+/// Whether a restore, a swap or an undoing of one was stopped half way in a data directory: the next one settles it. Changes nothing.
+///
+/// # Errors
+/// `Busy` where another run is at it, and those of a journal that cannot be read.
+pub fn is_half_changed(data_dir: impl AsRef<Path>) -> Result<bool> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk);
+    let data_dir = resolve(data_dir.as_ref())?;
+    Ok(unsettled(&storage, &data_dir)?.is_some())
+}
+
+/// The journal that is still to be followed.
+fn unsettled(storage: &Arc<dyn Storage>, data_dir: &Path) -> Result<Option<PathBuf>> {
     for journal in journals_of(data_dir) {
         if Change::find(storage, &journal)?.is_some() {
-            return Err(Error::new(
-                ErrorKind::Occupied,
-                format!(
-                    "a restore to {} was stopped half done, as {} says; without --dry-run it is finished or taken back first, as it is by \
-                     `etcd-snap restore --undo`",
-                    data_dir.display(),
-                    journal.display()
-                ),
-            )
-            .with_path(&journal));
+            return Ok(Some(journal));
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Says that there is something to settle, and changes nothing.
+pub(super) fn refuse_unfinished(storage: &Arc<dyn Storage>, data_dir: &Path) -> Result<()> {
+    let Some(journal) = unsettled(storage, data_dir)? else {
+        return Ok(());
+    };
+    Err(Error::new(
+        ErrorKind::Occupied,
+        format!(
+            "a restore to {} was stopped half done, as {} says; without --dry-run it is finished or taken back first, as it is by \
+             `etcd-snap restore --undo`",
+            data_dir.display(),
+            journal.display()
+        ),
+    )
+    .with_path(&journal))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use etcd_snap::{Revision, StorageVersion};
-use etcd_snap_node::{ApplyOptions, PlanOptions, Root};
+use etcd_snap_node::{ApplyOptions, PlanOptions, Root, STATE_DIRECTORY};
 
 use crate::commands::drill::executable;
 use crate::values;
@@ -81,7 +81,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "DIR",
-        default_value = "/var/lib/etcd-snap",
+        default_value = STATE_DIRECTORY,
         help_heading = "Node"
     )]
     pub(super) state_dir: PathBuf,
@@ -170,7 +170,7 @@ impl Arguments {
             .with_squeeze(self.squeeze)
             .with_force_with_quorum(self.force_with_quorum)
             .with_old(self.max_age)
-            .with_state_dir(&self.state_dir);
+            .with_state_directory(&self.state_dir);
         if let Some(name) = &self.etcd {
             options = options.with_etcd(name);
         }

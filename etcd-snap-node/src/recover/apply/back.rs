@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use etcd_snap::{SwapOptions, UndoOptions, swap_member, undo_restore};
+use etcd_snap::{SwapOptions, UndoOptions, is_half_changed, swap_member, undo_restore};
 
 use super::journal::{Course, State};
 use super::members::Answer;
@@ -122,7 +122,7 @@ impl Run<'_> {
                 !self.staged().data_dir().join("member").exists() && self.is_new(place.data_dir())
             }
         };
-        if !is_swapped && !self.is_half_done(place.data_dir()) {
+        if !is_swapped && !is_half_changed(place.data_dir())? {
             return Ok(());
         }
         if let Some(old) = &self.journal.facts.old_data
@@ -168,7 +168,7 @@ impl Run<'_> {
     /// There was no member before: the new one is moved aside.
     fn move_out(&mut self) -> Result<()> {
         let (staged, place) = (self.staged(), self.place());
-        if self.is_half_done(place.data_dir()) {
+        if is_half_changed(place.data_dir())? {
             // What was stopped in the middle is done first.
             let options = SwapOptions::default().with_observer(self.of_library());
             swap_member(&staged, &place, &options)?;

@@ -7,11 +7,10 @@ use etcd_snap::HashKv;
 use serde::{Deserialize, Serialize};
 
 use super::ApplyOptions;
-use crate::recover::{Action, Recovery, RecoveryStep};
+use crate::recover::{Action, JOURNAL, Recovery, RecoveryStep};
 use crate::time::{now, stamp};
 use crate::{Error, ErrorKind, Result, disk};
 
-const NAME: &str = "recovery.json";
 const LOCK: &str = "recovery.lock";
 const SCHEMA: u32 = 1;
 
@@ -214,8 +213,8 @@ impl Book {
         ))
         .map_err(|e| Error::io("write", &shown.join(LOCK), e))?;
         Ok(Self {
-            journal: shown.join(NAME),
-            on_disk: directory.join(NAME),
+            journal: shown.join(JOURNAL),
+            on_disk: directory.join(JOURNAL),
             _lock: lock,
         })
     }
@@ -351,7 +350,7 @@ fn no_recovery(directory: &Path) -> Error {
     Error::new(
         ErrorKind::NotFound,
         format!(
-            "no recovery is under way on this machine: there is no {NAME} in {}",
+            "no recovery is under way on this machine: there is no {JOURNAL} in {}",
             directory.display()
         ),
     )

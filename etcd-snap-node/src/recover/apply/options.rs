@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::recover::STATE_DIRECTORY;
 use crate::{Error, ErrorKind, Observer, Result, Root, Silent};
 
 /// Where systemd's own command is.
@@ -29,7 +30,7 @@ impl Default for ApplyOptions {
         Self {
             root: Root::default(),
             observer: Arc::new(Silent),
-            state_directory: PathBuf::from("/var/lib/etcd-snap"),
+            state_directory: PathBuf::from(STATE_DIRECTORY),
             systemctl: None,
             stop_timeout: Duration::from_secs(300),
             start_timeout: Duration::from_secs(600),

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use etcd_snap::{RestorePlan, Revision, StorageVersion};
 
+use crate::recover::STATE_DIRECTORY;
 use crate::{Observer, Root, Silent, time};
 
 /// A backup that is older is pointed out.
@@ -35,7 +36,7 @@ pub struct PlanOptions {
     pub(crate) asks: Option<bool>,
     pub(crate) question: Duration,
     pub(crate) old: Duration,
-    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) state_directory: PathBuf,
     pub(crate) now: SystemTime,
     pub(crate) observer: Arc<dyn Observer>,
 }
@@ -70,7 +71,7 @@ impl Default for PlanOptions {
             asks: None,
             question: QUESTION,
             old: OLD,
-            state_dir: None,
+            state_directory: PathBuf::from(STATE_DIRECTORY),
             now: SystemTime::now(),
             observer: Arc::new(Silent),
         }
@@ -220,8 +221,8 @@ impl PlanOptions {
 
     /// Where journals of recoveries are, as the machine knows it: one that is under way is found there.
     #[must_use]
-    pub fn with_state_dir(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.state_dir = Some(directory.into());
+    pub fn with_state_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.state_directory = directory.into();
         self
     }
 

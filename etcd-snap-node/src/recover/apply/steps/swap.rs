@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use etcd_snap::{MemberTarget, Seen, SwapOptions, swap_member};
+use etcd_snap::{MemberTarget, Seen, SwapOptions, is_half_changed, swap_member};
 
 use super::Run;
 use crate::recover::RecoveryTarget;
@@ -20,7 +20,7 @@ impl Run<'_> {
             self.require_nothing_newer(&target)?;
             self.journal.facts.had_member = Some(target.data_dir().join("member").exists());
             self.save()?;
-        } else if taken && self.is_new(target.data_dir()) && !self.is_half_done(target.data_dir()) {
+        } else if taken && self.is_new(target.data_dir()) && !is_half_changed(target.data_dir())? {
             // By a run that died before it could say so.
             self.journal.facts.old_data = self.newest_old(&data_dir);
             return Ok(());
@@ -51,11 +51,6 @@ impl Run<'_> {
             }
             RecoveryTarget::NewDataDir { .. } => self.staged(),
         }
-    }
-
-    /// Whether a change of names was stopped in the middle, which the library then settles.
-    pub(in super::super) fn is_half_done(&self, data_dir: &Path) -> bool {
-        data_dir.join(".etcd-snap-restore.json").exists()
     }
 
     /// The newest old member in a data directory, as the machine knows it, if one was put there since the plan was made.

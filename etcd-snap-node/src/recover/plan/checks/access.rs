@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags};
 
-use super::{Planned, machine};
+use super::Planned;
 use crate::recover::plan::place::nearest;
 use crate::recover::{RecoveryTarget, StopBy};
 use crate::{Etcd, Finding, Root, RunBy};
@@ -53,7 +53,7 @@ fn written(planned: &Planned<'_>) -> Vec<PathBuf> {
     }
     let changed = planned.changes.iter().filter_map(|it| it.path.parent());
     wanted.extend(changed.map(Path::to_owned));
-    wanted.push(machine::state_dir(planned.options));
+    wanted.push(planned.options.state_directory.clone());
     let mut there: Vec<_> = wanted
         .iter()
         .map(|path| nearest(path, &planned.options.root))

@@ -2,35 +2,14 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Planned;
 use crate::Finding;
 use crate::recover::StopBy;
-use crate::recover::plan::PlanOptions;
 
-/// Where journals are unless somebody says otherwise.
-pub(super) const STATE_DIR: &str = "/var/lib/etcd-snap";
-const JOURNAL: &str = "recovery.json";
 const API_SERVER: u16 = 6443;
-
-pub(super) fn state_dir(options: &PlanOptions) -> PathBuf {
-    let given = options.state_dir.clone();
-    given.unwrap_or_else(|| PathBuf::from(STATE_DIR))
-}
-
-pub(super) fn under_way(options: &PlanOptions) -> Option<Finding> {
-    let journal = state_dir(options).join(JOURNAL);
-    options.root.exists(&journal).then(|| {
-        Finding::error(
-            "recovery-under-way",
-            "a recovery of this node was begun and is neither finished nor rolled back",
-        )
-        .with_remedy("`etcd-snap recover --resume` goes on with it, `etcd-snap recover --rollback` takes it back")
-        .at(&journal)
-    })
-}
 
 pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
     let root = &planned.options.root;

@@ -17,6 +17,7 @@ mod tests;
 use etcd_snap::{NewCluster, RestorePlan, Revision, Snapshot};
 
 use super::PlanOptions;
+use crate::recover::under_way;
 use crate::recover::{FileChange, RecoveryTarget, StopBy};
 use crate::{Etcd, Finding, Result};
 
@@ -44,7 +45,10 @@ pub(super) struct Planned<'a> {
 
 pub(super) fn look(planned: &Planned<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    findings.extend(machine::under_way(planned.options));
+    findings.extend(under_way(
+        &planned.options.root,
+        &planned.options.state_directory,
+    ));
     findings.extend(cluster::judge(planned));
     findings.extend(cluster::plan_file(planned));
     findings.extend(discovered::look(planned));

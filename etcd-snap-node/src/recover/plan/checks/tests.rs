@@ -31,7 +31,7 @@ fn a_recovery_under_way_is_resumed_or_taken_back_first() {
         severity(&recovery, "recovery-under-way"),
         Some(Severity::Error)
     );
-    let elsewhere = machine.options().with_state_dir("/var/lib/elsewhere");
+    let elsewhere = machine.options().with_state_directory("/var/lib/elsewhere");
     let recovery = plan(&machine, ONE, elsewhere);
     assert_eq!(severity(&recovery, "recovery-under-way"), None);
     assert!(!recovery.is_refused(), "{:?}", recovery.findings);
