@@ -135,6 +135,9 @@ fn planned(
         Some(path) => plan_file::read(path)?,
         None => None,
     };
+    if let Some(plan) = &given {
+        arguments.contents.agree(plan)?;
+    }
     let is_new = given.is_none();
     let node = discover(&DiscoverOptions::default().with_root(root.clone()))?;
     let recovery = steps::watched(interrupt, output.quiet, |observer| {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod compare;
+pub(super) mod contents;
 mod identity;
 pub(super) mod plan;
 mod report;

@@ -70,6 +70,13 @@ impl ApiServer {
     }
 }
 
+/// The API server of one manifest, wherever that is; `None` where it has none, or cannot be read.
+pub(crate) fn api_server(root: &Root, file: &Path) -> Option<ApiServer> {
+    let mut found = StaticPods::default();
+    found.look_at(root, file, None);
+    found.api_server
+}
+
 /// Looks at every file that kubelet would run. `host` is the machine's name, which is part of a pod's.
 pub(crate) fn members(root: &Root, host: Option<&str>) -> StaticPods {
     let mut found = StaticPods::default();

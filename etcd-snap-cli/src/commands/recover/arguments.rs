@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use etcd_snap::{Revision, StorageVersion};
+use etcd_snap::Revision;
 use etcd_snap_node::{ApplyOptions, PlanOptions, Root, STATE_DIRECTORY};
 
 use crate::commands::drill::executable;
+use crate::commands::restore::contents::Contents;
 use crate::values;
 
 /// What says nothing once a recovery is under way: its journal has all of it.
@@ -133,9 +134,6 @@ pub(crate) struct Arguments {
     /// A revision that clients have seen, beside what is found
     #[arg(long, value_name = "N", help_heading = "Revision")]
     pub(super) seen_revision: Option<i64>,
-    /// Take a file without digest, or with a wrong one
-    #[arg(long, help_heading = "Snapshot")]
-    pub(super) skip_hash_check: bool,
     /// Point out a snapshot that is older
     #[arg(
         long,
@@ -145,18 +143,8 @@ pub(crate) struct Arguments {
         help_heading = "Snapshot"
     )]
     pub(super) max_age: Duration,
-    /// Leave out alarms
-    #[arg(long, help_heading = "Contents")]
-    pub(super) drop_alarms: bool,
-    /// Leave out leases, and the keys that hang on them
-    #[arg(long, help_heading = "Contents")]
-    pub(super) drop_leases: bool,
-    /// Write only pages that are in use
-    #[arg(long, help_heading = "Contents")]
-    pub(super) squeeze: bool,
-    /// Prepare the data for servers of this minor, like 3.5 [default: the snapshot's]
-    #[arg(long, value_name = "X.Y", help_heading = "Contents")]
-    pub(super) target_version: Option<StorageVersion>,
+    #[command(flatten)]
+    pub(super) contents: Contents,
 }
 
 impl Arguments {
@@ -164,10 +152,7 @@ impl Arguments {
         let mut options = PlanOptions::default()
             .with_root(root)
             .with_alone(self.alone)
-            .with_skip_hash_check(self.skip_hash_check)
-            .with_drop_alarms(self.drop_alarms)
-            .with_drop_leases(self.drop_leases)
-            .with_squeeze(self.squeeze)
+            .with_restore_options(self.contents.options())
             .with_force_with_quorum(self.force_with_quorum)
             .with_old(self.max_age)
             .with_state_directory(&self.state_dir);
@@ -191,9 +176,6 @@ impl Arguments {
         }
         if let Some(revision) = self.seen_revision {
             options = options.with_seen(Revision::new(revision));
-        }
-        if let Some(version) = self.target_version {
-            options = options.with_target_version(version);
         }
         options
     }

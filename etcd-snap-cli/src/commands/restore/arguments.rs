@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use etcd_snap::StorageVersion;
 
+use super::contents::Contents;
 use crate::connection::Connection;
 use crate::on_node::OnNode;
 use crate::values;
@@ -174,18 +174,8 @@ pub(crate) struct Arguments {
     /// Follow this plan; where there is none yet, write what was decided
     #[arg(long, value_name = "FILE", help_heading = "New cluster")]
     pub(super) plan: Option<PathBuf>,
-    /// Leave out alarms: those of members that are gone block writes
-    #[arg(long, help_heading = "Contents")]
-    pub(super) drop_alarms: bool,
-    /// Leave out leases, and the keys that hang on them
-    #[arg(long, help_heading = "Contents")]
-    pub(super) drop_leases: bool,
-    /// Write only pages that are in use
-    #[arg(long, help_heading = "Contents")]
-    pub(super) squeeze: bool,
-    /// Prepare the data for servers of this minor, like 3.5 [default: the snapshot's]
-    #[arg(long, value_name = "X.Y", help_heading = "Contents")]
-    pub(super) target_version: Option<StorageVersion>,
+    #[command(flatten)]
+    pub(super) contents: Contents,
     /// The --quota-backend-bytes that the members will have, like 8GiB
     #[arg(
         long,
@@ -194,9 +184,6 @@ pub(crate) struct Arguments {
         help_heading = "Contents"
     )]
     pub(super) quota_bytes: Option<u64>,
-    /// Take a file without digest, or with a wrong one
-    #[arg(long, help_heading = "Snapshot")]
-    pub(super) skip_hash_check: bool,
     /// Restore damaged pages and records as they are: keys on them are lost, and a server may panic when it meets them
     #[arg(long, help_heading = "Snapshot")]
     pub(super) force_damaged: bool,

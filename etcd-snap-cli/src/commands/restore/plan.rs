@@ -83,30 +83,10 @@ pub(super) fn agree(
     if arguments.bump() == Some(Bump::Auto) && plan.bump_revision == 0 {
         differ("--bump-revision", &"auto", &"0")?;
     }
-    for (flag, given, planned) in [
-        (
-            "--mark-compacted",
-            arguments.mark_compacted,
-            plan.mark_compacted,
-        ),
-        (
-            "--skip-hash-check",
-            arguments.skip_hash_check,
-            plan.skip_hash_check,
-        ),
-        ("--drop-alarms", arguments.drop_alarms, plan.drop_alarms),
-        ("--drop-leases", arguments.drop_leases, plan.drop_leases),
-        ("--squeeze", arguments.squeeze, plan.squeeze),
-    ] {
-        if given {
-            differ(flag, &given, &planned)?;
-        }
+    if arguments.mark_compacted {
+        differ("--mark-compacted", &true, &plan.mark_compacted)?;
     }
-    if let Some(version) = arguments.target_version {
-        let planned = plan.target_version.as_deref().unwrap_or("the snapshot's");
-        differ("--target-version", &version, &planned)?;
-    }
-    Ok(())
+    arguments.contents.agree(plan)
 }
 
 /// Refuses a flag that says something else than the plan.

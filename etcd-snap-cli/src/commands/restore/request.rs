@@ -76,17 +76,10 @@ impl Arguments {
             Some(arguments::Bump::By(revisions)) => Bump::By(revisions),
             Some(arguments::Bump::Auto) => Bump::Automatic,
         };
-        let options = RestoreOptions::default()
-            .with_skip_hash_check(self.skip_hash_check)
+        self.contents
+            .options()
             .with_bump(bump)
             .with_mark_compacted(self.mark_compacted || self.kubernetes)
-            .with_drop_alarms(self.drop_alarms)
-            .with_drop_leases(self.drop_leases)
-            .with_squeeze(self.squeeze);
-        match self.target_version {
-            Some(version) => options.with_target_version(version),
-            None => options,
-        }
     }
 
     /// The name of the one member.

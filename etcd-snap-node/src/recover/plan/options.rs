@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use etcd_snap::{RestorePlan, Revision, StorageVersion};
+use etcd_snap::{RestoreOptions, RestorePlan, Revision};
 
 use crate::recover::STATE_DIRECTORY;
 use crate::{Observer, Root, Silent, time};
@@ -27,11 +27,7 @@ pub struct PlanOptions {
     pub(crate) token: Option<String>,
     pub(crate) bump: PlannedBump,
     pub(crate) seen: Option<Revision>,
-    pub(crate) skip_hash_check: bool,
-    pub(crate) drop_alarms: bool,
-    pub(crate) drop_leases: bool,
-    pub(crate) squeeze: bool,
-    pub(crate) target_version: Option<StorageVersion>,
+    pub(crate) restore: RestoreOptions,
     pub(crate) force_with_quorum: bool,
     pub(crate) asks: Option<bool>,
     pub(crate) question: Duration,
@@ -62,11 +58,7 @@ impl Default for PlanOptions {
             token: None,
             bump: PlannedBump::Automatic,
             seen: None,
-            skip_hash_check: false,
-            drop_alarms: false,
-            drop_leases: false,
-            squeeze: false,
-            target_version: None,
+            restore: RestoreOptions::default(),
             force_with_quorum: false,
             asks: None,
             question: QUESTION,
@@ -156,38 +148,11 @@ impl PlanOptions {
         self
     }
 
-    /// Takes a file without digest, or with a wrong one.
+    /// What of the snapshot is restored, and for which servers. How far the revision moves, where the member goes and whom it belongs to
+    /// are the plan's own business. Of no account where another node's [plan](Self::with_plan) is followed.
     #[must_use]
-    pub fn with_skip_hash_check(mut self, skip: bool) -> Self {
-        self.skip_hash_check = skip;
-        self
-    }
-
-    /// Leaves out alarms.
-    #[must_use]
-    pub fn with_drop_alarms(mut self, drop: bool) -> Self {
-        self.drop_alarms = drop;
-        self
-    }
-
-    /// Leaves out leases, and the keys that hang on them.
-    #[must_use]
-    pub fn with_drop_leases(mut self, drop: bool) -> Self {
-        self.drop_leases = drop;
-        self
-    }
-
-    /// Writes only pages that are in use.
-    #[must_use]
-    pub fn with_squeeze(mut self, squeeze: bool) -> Self {
-        self.squeeze = squeeze;
-        self
-    }
-
-    /// Prepares the data for servers of this minor.
-    #[must_use]
-    pub fn with_target_version(mut self, version: StorageVersion) -> Self {
-        self.target_version = Some(version);
+    pub fn with_restore_options(mut self, restore: RestoreOptions) -> Self {
+        self.restore = restore;
         self
     }
 

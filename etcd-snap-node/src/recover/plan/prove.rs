@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use etcd_snap::{
-    Bump, Bumped, Contents, MemberTarget, NewCluster, RestoreOptions, RestorePlan, Revision, Seen,
-    Snapshot, VerifyOptions, decide_bump,
+    Bump, Bumped, Contents, MemberTarget, NewCluster, RestorePlan, Revision, Seen, Snapshot,
+    VerifyOptions, decide_bump,
 };
 
 use super::options::PlannedBump;
@@ -39,18 +39,10 @@ pub(super) fn decide(
             bump: decide_bump(snapshot, &[], &told)?,
         });
     }
-    let mut told = RestoreOptions::default()
-        .with_skip_hash_check(options.skip_hash_check)
-        .with_drop_alarms(options.drop_alarms)
-        .with_drop_leases(options.drop_leases)
-        .with_squeeze(options.squeeze)
-        .with_observer(watching.clone());
-    if let Some(version) = options.target_version {
-        told = told.with_target_version(version);
-    }
+    let mut told = options.restore.clone().with_observer(watching.clone());
     told = match options.bump {
         PlannedBump::Automatic => told.with_bump(Bump::Automatic),
-        PlannedBump::None => told,
+        PlannedBump::None => told.with_bump(Bump::None).with_mark_compacted(false),
         PlannedBump::By(by) => told.with_bump(Bump::By(by)).with_mark_compacted(true),
     };
     let told_of = options.seen.map(Seen::told);

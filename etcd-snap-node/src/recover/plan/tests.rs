@@ -1,3 +1,4 @@
+use etcd_snap::RestoreOptions;
 use std::path::Path;
 
 use super::sample::{MANIFESTS, Machine};
@@ -8,7 +9,9 @@ use crate::{ErrorKind, Etcd};
 const THREE: &str = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380";
 
 fn raw(machine: &Machine) -> PlanOptions {
-    machine.options().with_skip_hash_check(true)
+    machine
+        .options()
+        .with_restore_options(RestoreOptions::default().with_skip_hash_check(true))
 }
 
 fn codes(recovery: &Recovery) -> Vec<&str> {

@@ -9,6 +9,7 @@ use etcd_snap::require_stopped;
 use super::Run;
 use crate::description::dialled;
 use crate::recover::StopBy;
+use crate::static_pod::api_server;
 use crate::{Error, ErrorKind, Result};
 
 impl Run<'_> {
@@ -49,18 +50,10 @@ impl Run<'_> {
         let StopBy::Manifests { manifests, .. } = &self.recovery().stop else {
             return None;
         };
-        let manifests = manifests.iter();
-        let moved = manifests.filter_map(|manifest| self.root().read_text(&manifest.to).ok());
-        let text = moved
-            .into_iter()
-            .find(|text| text.contains("kube-apiserver"))?;
-        let said = text.split("--secure-port=").nth(1);
-        let digits = said.and_then(|rest| rest.split(|it: char| !it.is_ascii_digit()).next());
-        Some(
-            digits
-                .and_then(|digits| digits.parse().ok())
-                .unwrap_or(USUAL),
-        )
+        let mut moved = manifests.iter();
+        let api_server = moved.find_map(|manifest| api_server(self.root(), &manifest.to))?;
+        let said = api_server.flag("secure-port");
+        Some(said.and_then(|port| port.parse().ok()).unwrap_or(USUAL))
     }
 
     /// What tells that it still runs, as a sentence.

@@ -1,3 +1,4 @@
+use etcd_snap::RestoreOptions;
 use std::time::Duration;
 
 use crate::recover::plan::sample::{Machine, committed_snapshot};
@@ -9,10 +10,12 @@ const TWO: &str = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380";
 
 fn plan(machine: &Machine, cluster: &str, options: PlanOptions) -> Recovery {
     let snapshot = machine.snapshot_of(cluster);
+    // What the snapshot is made of here has no digest.
+    let restore = options.restore.clone().with_skip_hash_check(true);
     plan_recovery(
         &machine.node,
         &snapshot,
-        &options.with_skip_hash_check(true),
+        &options.with_restore_options(restore),
     )
     .unwrap()
 }
@@ -120,9 +123,9 @@ fn an_etcd_that_is_too_old_for_the_data_is_told() {
     });
     let recovery = plan(&machine, ONE, machine.options());
     assert_eq!(severity(&recovery, "etcd-too-old"), Some(Severity::Error));
-    let prepared = machine
-        .options()
-        .with_target_version("3.5".parse().unwrap());
+    let prepared = machine.options().with_restore_options(
+        RestoreOptions::default().with_target_version("3.5".parse().unwrap()),
+    );
     let recovery = plan(&machine, ONE, prepared);
     assert_eq!(severity(&recovery, "etcd-too-old"), None);
 }
