@@ -11,6 +11,7 @@ mod journal;
 mod metrics;
 mod online;
 mod real_etcd;
+mod recover;
 mod reports;
 mod restore;
 mod save;

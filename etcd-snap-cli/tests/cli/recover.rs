@@ -1,0 +1,116 @@
+//! Plans of recoveries, as they are shown; what is applied is for the tests with real servers.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+
+use crate::support::{Room, golden};
+
+/// A snapshot's member on a machine without TLS.
+const MANIFEST: &str = "\
+apiVersion: v1
+kind: Pod
+metadata: {name: etcd, namespace: kube-system, labels: {component: etcd, tier: control-plane}}
+spec:
+  containers:
+  - name: etcd
+    image: registry.k8s.io/etcd:3.6.4-0
+    command:
+    - etcd
+    - --name=m1
+    - --data-dir=/var/lib/etcd
+    - --listen-client-urls=http://127.0.0.1:2379
+    - --advertise-client-urls=http://127.0.0.1:2379
+    - --listen-peer-urls=http://10.0.0.1:2380
+    - --initial-advertise-peer-urls=http://10.0.0.1:2380
+    - --initial-cluster=m1=http://10.0.0.1:2380
+    volumeMounts:
+    - {name: data, mountPath: /var/lib/etcd}
+  volumes:
+  - name: data
+    hostPath: {path: /var/lib/etcd, type: DirectoryOrCreate}  # the night shift knows it
+";
+const PLAN: &str = "recover good.db --root machine --initial-cluster m1=http://10.0.0.1:2380 \
+     --initial-cluster-token word --bump-revision 1000";
+
+fn room() -> Room {
+    let room = Room::new();
+    let manifests = room.path().join("machine/etc/kubernetes/manifests");
+    fs::create_dir_all(&manifests).unwrap();
+    fs::create_dir_all(room.path().join("machine/var/lib/etcd")).unwrap();
+    fs::write(manifests.join("etcd.yaml"), MANIFEST).unwrap();
+    room
+}
+
+/// Without what is different each time: the room, and the time in names, like 20261126T070625Z.
+fn settled(room: &Room, text: &str) -> String {
+    let text = text.replace(&room.path().display().to_string(), "ROOM");
+    let mut pieces = text.split("recovery-20");
+    let mut settled = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        settled.push_str("recovery-TIME");
+        settled.push_str(piece.get(14..).unwrap_or_default());
+    }
+    // Whom the machine's data belongs to: whoever runs the tests.
+    let owner = room.path().metadata().unwrap();
+    settled.replace(
+        &format!("--owner {}:{}", owner.uid(), owner.gid()),
+        "--owner OWNER",
+    )
+}
+
+#[test]
+fn a_plan_says_all_and_changes_nothing() {
+    let room = room();
+    let before = room.names();
+    let said = room.run(PLAN).code(0);
+    golden("recover-plan.txt", &settled(&room, &said.stdout));
+    let said = room
+        .run(&format!("{PLAN} --new-data-dir /var/lib/etcd-new"))
+        .code(0);
+    golden(
+        "recover-plan-new-data-dir.txt",
+        &settled(&room, &said.stdout),
+    );
+    assert!(said.stdout.contains("+    hostPath: {path: /var/lib/etcd-new, type: DirectoryOrCreate}  # the night shift knows it"), "{said:?}");
+    assert_eq!(room.names(), before);
+    let manifest = room
+        .path()
+        .join("machine/etc/kubernetes/manifests/etcd.yaml");
+    assert_eq!(fs::read_to_string(manifest).unwrap(), MANIFEST);
+    assert_eq!(
+        fs::read_dir(room.path().join("machine/var/lib/etcd"))
+            .unwrap()
+            .count(),
+        0
+    );
+    // Without a terminal nobody agrees.
+    room.run(&format!("{PLAN} --apply"))
+        .code(2)
+        .complains("--yes");
+}
+
+#[test]
+fn what_a_plan_file_says_is_not_contradicted() {
+    let room = room();
+    room.run(&format!("{PLAN} --plan-file plan.yaml")).code(0);
+    assert!(room.names().contains(&"plan.yaml".to_owned()));
+    const FOLLOWED: &str = "recover good.db --root machine --plan-file plan.yaml";
+    let said = room.run(FOLLOWED).code(0);
+    assert!(said.stdout.contains("word"), "{said:?}");
+    for (flags, words) in [
+        (
+            "--drop-leases",
+            "--drop-leases is true, and the plan says false",
+        ),
+        ("--target-version 3.5", "--target-version is 3.5"),
+        ("--initial-cluster-token other", "the plan has \"word\""),
+        (
+            "--bump-revision 7",
+            "moved ahead by 7, and the plan says 1000",
+        ),
+    ] {
+        room.run(&format!("{FOLLOWED} {flags}"))
+            .code(2)
+            .complains(words);
+    }
+}
