@@ -214,9 +214,11 @@ impl Connection {
         })
     }
 
-    /// Whether endpoints are to be found by a domain.
-    pub(crate) fn finds_endpoints(&self) -> bool {
-        self.domain().is_some()
+    /// The endpoints that somebody has named, none of which counts where a domain is to be asked for them; `None` where nobody is to be
+    /// asked at all.
+    pub(crate) fn named<'e>(&self, endpoints: Option<&'e str>) -> Option<&'e str> {
+        let named = endpoints.filter(|endpoints| !endpoints.is_empty());
+        named.or(self.domain().is_some().then_some(""))
     }
 
     fn domain(&self) -> Option<&str> {

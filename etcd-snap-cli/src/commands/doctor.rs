@@ -98,9 +98,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     for directory in &arguments.backups {
         options = options.with_backups(directory);
     }
-    let domain = arguments.connection.finds_endpoints().then_some("");
-    if let Some(endpoints) = arguments.endpoints.as_deref().or(domain) {
-        options = options.with_cluster(arguments.connection.cluster(endpoints)?);
+    let connection = &arguments.connection;
+    if let Some(endpoints) = connection.named(arguments.endpoints.as_deref()) {
+        options = options.with_cluster(connection.cluster(endpoints)?);
     }
     let interrupt = Interrupt::listen()?;
     let report = steps::watched(&interrupt, output.quiet, |observer| {

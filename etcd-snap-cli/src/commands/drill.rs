@@ -209,18 +209,13 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
 impl Arguments {
     /// The cluster to take the snapshot from, if endpoints lead to one.
     fn living(&self) -> Result<Option<Cluster>> {
-        let endpoints = self.endpoints.as_deref().filter(|it| !it.is_empty());
-        if endpoints.is_none() && !self.connection.finds_endpoints() {
-            return match &self.file {
-                Some(_) => Ok(None),
-                None => Err(Failure::Usage(
-                    "name a snapshot, --endpoints or --discover".to_owned(),
-                )),
-            };
+        match (self.connection.named(self.endpoints.as_deref()), &self.file) {
+            (Some(endpoints), _) => self.connection.cluster(endpoints).map(Some),
+            (None, Some(_)) => Ok(None),
+            (None, None) => Err(Failure::Usage(
+                "name a snapshot, --endpoints or --discover".to_owned(),
+            )),
         }
-        self.connection
-            .cluster(endpoints.unwrap_or_default())
-            .map(Some)
     }
 
     fn options(&self, process: Option<&RunningProcess>) -> DrillOptions {

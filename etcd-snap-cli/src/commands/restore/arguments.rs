@@ -236,10 +236,7 @@ impl Arguments {
 
     /// The members to look at, where some are named or to be found.
     pub(super) fn living(&self) -> Option<&str> {
-        match &self.endpoints {
-            None if self.connection.finds_endpoints() => Some(""),
-            endpoints => endpoints.as_deref(),
-        }
+        self.connection.named(self.endpoints.as_deref())
     }
 
     /// Whether several members are wanted.
