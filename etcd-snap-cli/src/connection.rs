@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use etcd_snap::{Cluster, Discovery, Tls, TlsBuilder};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::commands::stopped;
 use crate::failure::{Failure, Result};
@@ -362,6 +363,17 @@ fn ask_password(user: &str) -> Result<String> {
     })
 }
 
+/// What answers are waited for with, in the thread of the caller.
+pub(crate) fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::System {
+            doing: "start the network runtime",
+            error,
+        })
+}
+
 /// Asks a cluster, until a signal or the end of the time that there is: what was begun is dropped then, and tidies up.
 /// `unfinished` says what is missing in that case.
 pub(crate) fn online<T>(
@@ -370,13 +382,7 @@ pub(crate) fn online<T>(
     unfinished: &'static str,
     work: impl Future<Output = etcd_snap::Result<T>>,
 ) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::System {
-            doing: "start the network runtime",
-            error,
-        })?;
+    let runtime = runtime()?;
     let mut signals = interrupt.clone();
     runtime.block_on(async {
         tokio::select! {

@@ -6,8 +6,8 @@ use clap::Args;
 use etcd_snap::{Cluster, ErrorKind, Seen, Tls, TlsBuilder};
 use etcd_snap_node::{DiscoverOptions, Etcd, Root, discover};
 
-use crate::connection::Connection;
-use crate::failure::{Failure, Result};
+use crate::connection::{self, Connection};
+use crate::failure::Result;
 use crate::journal;
 use crate::render::text;
 
@@ -106,13 +106,7 @@ fn first_reached(candidates: &[(String, Cluster)]) -> Result<usize> {
     if candidates.len() < 2 {
         return Ok(0);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::System {
-            doing: "start the network runtime",
-            error,
-        })?;
+    let runtime = connection::runtime()?;
     let reached = candidates.iter().position(|(_, cluster)| {
         let asked = runtime.block_on(Seen::of_cluster(cluster));
         // Whatever else it says, it has answered.
