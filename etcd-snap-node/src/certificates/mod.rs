@@ -12,7 +12,7 @@ pub(crate) use layouts::Pair;
 
 use self::facts::Facts;
 use self::file::Trouble;
-use crate::description::is_loopback;
+use crate::description::{is_loopback, is_secured};
 use crate::time::rfc3339;
 use crate::{
     CertificateFile, CertificateRole, ClientIdentity, Etcd, Finding, Place, Root, TlsSettings,
@@ -318,10 +318,7 @@ impl Look<'_> {
         server: Option<&Read>,
         trusted: Option<&Read>,
     ) -> Option<ClientIdentity> {
-        let secured = etcd
-            .endpoints()
-            .first()
-            .is_some_and(|url| url.starts_with("https://") || url.starts_with("unixs://"));
+        let secured = etcd.endpoints().first().is_some_and(|url| is_secured(url));
         if !secured {
             return None;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Configuration, flags, urls, values};
+use crate::description::is_secured;
 use crate::{Finding, Origin};
 
 pub(super) fn of(configuration: &Configuration) -> Vec<Finding> {
@@ -331,22 +332,21 @@ impl Doubts<'_> {
         } else {
             (configuration.peer_tls(), configuration.listen_peer_urls())
         };
-        let secured = |url: &String| url.starts_with("https://") || url.starts_with("unixs://");
         let given = tls.certificate.is_some() || tls.key.is_some();
-        let is_secured = list.iter().any(secured);
-        if is_secured && tls.certificate.is_some() != tls.key.is_some() {
+        let any_secured = list.iter().any(|url| is_secured(url));
+        if any_secured && tls.certificate.is_some() != tls.key.is_some() {
             self.error(
                 "certificate-without-key",
                 format!("of {side}cert-file and {side}key-file only one is set: etcd does not start with that"),
                 "set both",
             );
-        } else if is_secured && !given && !tls.auto {
+        } else if any_secured && !given && !tls.auto {
             self.error(
                 "https-without-certificate",
                 format!("{} has https://, and there is no {side}cert-file: etcd does not start with that", self.called(listens)),
                 "set certificate and key",
             );
-        } else if given && !is_secured {
+        } else if given && !any_secured {
             self.findings.push(Finding::note(
                 "certificate-unused",
                 format!("{side}cert-file is set, but {listens} has no https://: it is not used"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use etcd_snap::{Cluster, MemberTarget, NewCluster, PeerUrls, Tls};
 
-use super::urls::{dialled, is_loopback};
+use super::urls::{dialled, is_loopback, is_secured};
 use super::{Etcd, Place};
 use crate::{Error, ErrorKind, Result, Root};
 
@@ -46,8 +46,7 @@ impl Etcd {
     /// As of [`cluster`](Self::cluster).
     pub fn cluster_at(&self, root: &Root, endpoints: &[String]) -> Result<Cluster> {
         let cluster = Cluster::new(endpoints)?;
-        let is_secured = |url: &String| url.starts_with("https://") || url.starts_with("unixs://");
-        let secured = endpoints.iter().any(is_secured);
+        let secured = endpoints.iter().any(|url| is_secured(url));
         if !secured {
             return Ok(cluster);
         }

@@ -13,6 +13,11 @@ pub(crate) fn dialled(url: &str) -> String {
     }
 }
 
+/// Whether it is spoken to over TLS.
+pub(crate) fn is_secured(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("unixs://")
+}
+
 /// Loopback first: it needs no network, and no name.
 pub(crate) fn is_loopback(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |(_, rest)| rest);

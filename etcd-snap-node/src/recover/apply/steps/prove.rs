@@ -6,6 +6,7 @@ use etcd_snap::{Cluster, NewMember, Revision};
 
 use super::super::members::{Hash, Held, held, members};
 use super::Run;
+use crate::description::is_secured;
 use crate::{Error, ErrorKind, Result};
 
 /// A member that was asked.
@@ -121,7 +122,6 @@ impl Run<'_> {
             endpoint: None,
             held: held(cluster, None, at)?,
         }];
-        let is_secured = |url: &str| url.starts_with("https://") || url.starts_with("unixs://");
         let secured = self
             .recovery()
             .etcd
