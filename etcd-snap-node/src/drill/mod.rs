@@ -67,7 +67,7 @@ pub fn drill(snapshot: &Path, options: &DrillOptions) -> Result<DrillReport> {
 }
 
 /// The same with a snapshot that is taken for it, into the file that is named (with its manifest beside it) or into the scratch directory. Then
-/// the living members are asked what they hold, too.
+/// the living members are asked what they hold, too. A file that was named stays, with its manifest, whatever the drill finds.
 ///
 /// # Errors
 /// As [`drill`], and those of [`etcd_snap::save()`].

@@ -176,13 +176,20 @@ fn of_script(
     understood
         .environment_files
         .extend(script.sourced.iter().map(PathBuf::from));
-    let known = understood.unknown.is_empty();
-    let wrapper = understood
-        .wrapper
-        .get_or_insert_with(|| wrapper(WrapperKind::Shell, program));
-    wrapper.understood &= known;
-    wrapper.program = PathBuf::from(program);
-    Some(understood)
+    Some(understood.started_by(program))
+}
+
+impl Understood {
+    /// With what stands before it: systemd starts that.
+    fn started_by(mut self, program: &str) -> Self {
+        let known = self.unknown.is_empty();
+        let wrapper = self
+            .wrapper
+            .get_or_insert_with(|| wrapper(WrapperKind::Shell, program));
+        wrapper.understood &= known;
+        wrapper.program = PathBuf::from(program);
+        self
+    }
 }
 
 /// Whether it decides what is run, or what a command gets.
@@ -245,13 +252,7 @@ fn of_starter(
     }
     let mut understood = follow(inner, root, depth)?;
     understood.unknown.extend(unknown);
-    let known = understood.unknown.is_empty();
-    let wrapper = understood
-        .wrapper
-        .get_or_insert_with(|| wrapper(WrapperKind::Shell, program));
-    wrapper.understood &= known;
-    wrapper.program = PathBuf::from(program);
-    Some(understood)
+    Some(understood.started_by(program))
 }
 
 fn of_engine(program: &str, start: &Start, root: &Root, depth: usize) -> Option<Understood> {
