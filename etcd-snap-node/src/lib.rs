@@ -50,8 +50,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use finding::{Finding, Severity};
 pub use observe::{Event, Observer, Silent};
 pub use recover::{
-    Action, ApplyOptions, FileChange, MovedManifest, PlanOptions, Recovery, RecoveryReport,
-    RecoveryStep, RecoveryTarget, STATE_DIRECTORY, StopBy, apply_recovery, is_recovery_under_way,
-    plan_recovery, resume_recovery, roll_back_recovery,
+    Action, ApplyOptions, ConfiguredBy, FileChange, MovedManifest, PlanOptions, Recovery,
+    RecoveryReport, RecoveryStep, RecoveryTarget, STATE_DIRECTORY, StopBy, apply_recovery,
+    is_recovery_under_way, plan_recovery, resume_recovery, roll_back_recovery,
 };
 pub use root::Root;

@@ -44,11 +44,15 @@ fn room() -> Room {
 /// Without what is different each time: the room, and the time in names, like 20261126T070625Z.
 fn settled(room: &Room, text: &str) -> String {
     let text = text.replace(&room.path().display().to_string(), "ROOM");
-    let mut pieces = text.split("recovery-20");
-    let mut settled = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        settled.push_str("recovery-TIME");
-        settled.push_str(piece.get(14..).unwrap_or_default());
+    let mut settled = text;
+    for kind in ["recovery-", "member.old-"] {
+        let text = settled;
+        let mut pieces = text.split(&format!("{kind}20"));
+        settled = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            settled.push_str(&format!("{kind}TIME"));
+            settled.push_str(piece.get(14..).unwrap_or_default());
+        }
     }
     // Whom the machine's data belongs to: whoever runs the tests.
     let owner = room.path().metadata().unwrap();

@@ -6,6 +6,7 @@
 //! ```
 
 mod apply;
+mod files;
 mod plan;
 mod types;
 
@@ -17,8 +18,8 @@ pub use apply::{ApplyOptions, apply_recovery, resume_recovery, roll_back_recover
 pub use plan::{PlanOptions, plan_recovery};
 
 pub use types::{
-    Action, FileChange, MovedManifest, Recovery, RecoveryReport, RecoveryStep, RecoveryTarget,
-    StopBy,
+    Action, ConfiguredBy, FileChange, MovedManifest, Recovery, RecoveryReport, RecoveryStep,
+    RecoveryTarget, StopBy,
 };
 
 /// Where recoveries keep their journal, as the machine knows it, unless somebody says otherwise.

@@ -32,6 +32,10 @@ pub struct Recovery {
     pub owner: Option<String>,
     /// How etcd, and what works with it, is stopped and started.
     pub stop: StopBy,
+    /// What starts etcd by systemd, and configures it: when one of these has changed, the plan is no longer right. Manifests are in
+    /// [`stop`](Self::stop).
+    #[serde(default)]
+    pub configured_by: Vec<ConfiguredBy>,
     /// Files that change, with their diffs; none where the member is swapped in place.
     pub changes: Vec<FileChange>,
     /// What is done, in this order.
@@ -100,6 +104,16 @@ pub struct MovedManifest {
     pub pod: String,
     /// The SHA-256 of its content, so that nobody changes it meanwhile.
     pub sha256: Digest,
+}
+
+/// A file that was read for a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConfiguredBy {
+    /// The file.
+    pub path: PathBuf,
+    /// The SHA-256 of its content; `None`: it is not there, as a file of variables may be.
+    pub sha256: Option<Digest>,
 }
 
 /// A file that changes.

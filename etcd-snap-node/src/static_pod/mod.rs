@@ -10,6 +10,7 @@ mod yaml;
 
 use std::path::{Path, PathBuf};
 
+pub(crate) use self::kubelet::files;
 use self::pod::{Container, Pod};
 use self::program::Program;
 use self::variables::Variables;
@@ -68,6 +69,35 @@ impl ApiServer {
         }
         None
     }
+}
+
+/// What tells which pod a manifest makes.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The name of the pod.
+    pub(crate) name: String,
+    /// What says what it is: its label, its name, the programs of its containers.
+    pub(crate) words: Vec<String>,
+}
+
+/// Reads a manifest for it; `None` where that is no pod.
+pub(crate) fn identity(manifest: &str) -> Option<Identity> {
+    let pod: Pod = yaml::read(manifest).ok()?;
+    if pod.kind.as_deref() != Some("Pod") {
+        return None;
+    }
+    let name = Some(pod.name()).filter(|name| !name.is_empty())?.to_owned();
+    let programs = pod.containers().iter().filter_map(|container| {
+        let command = container.command.as_ref().or(container.args.as_ref())?;
+        let program = Path::new(command.first()?).file_name()?;
+        Some(program.to_str()?.to_owned())
+    });
+    let label = pod.label("component").map(str::to_owned);
+    let words = label.into_iter().chain([name.clone()]).chain(programs);
+    Some(Identity {
+        words: words.collect(),
+        name,
+    })
 }
 
 /// The API server of one manifest, wherever that is; `None` where it has none, or cannot be read.

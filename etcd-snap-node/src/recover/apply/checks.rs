@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use etcd_snap::{Digest, RestorePlan, Snapshot};
-use sha2::{Digest as _, Sha256};
+use etcd_snap::{RestorePlan, Snapshot};
 
 use super::ApplyOptions;
+use crate::recover::files::{sha256, text};
 use crate::recover::{Recovery, RecoveryTarget, StopBy};
 use crate::{Error, ErrorKind, Result, Root, Severity};
 
@@ -76,6 +76,17 @@ pub(super) fn require_unchanged(recovery: &Recovery, root: &Root) -> Result<()> 
             }
         }
     }
+    for file in &recovery.configured_by {
+        let found = sha256(root, &file.path)?;
+        if found != file.sha256 {
+            let what = match (&file.sha256, found) {
+                (None, _) => "has appeared",
+                (_, None) => "is gone",
+                _ => "was changed",
+            };
+            return Err(changed(&file.path, what));
+        }
+    }
     for change in &recovery.changes {
         if text(root, &change.path)? != change.before {
             return Err(changed(&change.path, "was changed"));
@@ -127,23 +138,4 @@ fn changed(path: &Path, what: &str) -> Error {
     )
     .with_path(path)
     .with_remedy(format!("{NOTHING_DONE}; plan again"))
-}
-
-/// The SHA-256 of a file of the machine; `None` where there is none.
-pub(super) fn sha256(root: &Root, path: &Path) -> Result<Option<Digest>> {
-    let bytes = match root.read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    Ok(Some(Digest::new(Sha256::digest(&bytes).into())))
-}
-
-/// What is in a file of the machine; `None` where there is none.
-pub(super) fn text(root: &Root, path: &Path) -> Result<Option<String>> {
-    match root.read_text(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
 }

@@ -110,6 +110,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
         revision: revision.get(),
         waits_for: elsewhere::quorum(all) - 1,
     });
+    let configured_by = place::configured_by(etcd, &options.root)?;
     let stops_components =
         matches!(&stopping.stop, StopBy::Manifests { manifests, .. } if manifests.len() > 1);
     Ok(Recovery {
@@ -130,6 +131,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
         target,
         owner,
         stop: stopping.stop,
+        configured_by,
         changes,
         steps,
         findings,

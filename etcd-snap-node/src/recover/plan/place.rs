@@ -6,8 +6,9 @@ use std::path::{Component as Part, Path, PathBuf};
 
 use super::PlanOptions;
 use super::pods::{self, Manifest};
-use crate::recover::{MovedManifest, RecoveryTarget, StopBy};
-use crate::{Error, ErrorKind, Etcd, Finding, Result, RunBy};
+use crate::recover::files::sha256;
+use crate::recover::{ConfiguredBy, MovedManifest, RecoveryTarget, StopBy};
+use crate::{Error, ErrorKind, Etcd, Finding, Result, Root, RunBy};
 
 /// What is made aside has this name, and then the time. No server takes it for a member, and no kubelet for a manifest.
 const ASIDE: &str = ".etcd-snap-recovery-";
@@ -96,6 +97,34 @@ fn clean(path: &Path) -> Result<PathBuf> {
         ));
     }
     Ok(path.components().collect())
+}
+
+/// What of systemd's files, and etcd's own, decides how it runs.
+pub(super) fn configured_by(etcd: &Etcd, root: &Root) -> Result<Vec<ConfiguredBy>> {
+    let mut files: Vec<PathBuf> = Vec::new();
+    if let RunBy::Systemd {
+        unit_file,
+        drop_ins,
+        environment_files,
+        ..
+    } = &etcd.run_by
+    {
+        files.push(unit_file.clone());
+        files.extend(drop_ins.iter().cloned());
+        files.extend(environment_files.iter().cloned());
+    }
+    files.extend(
+        etcd.config_file
+            .as_ref()
+            .and_then(|place| place.host.clone()),
+    );
+    files
+        .into_iter()
+        .map(|path| {
+            let sha256 = sha256(root, &path)?;
+            Ok(ConfiguredBy { path, sha256 })
+        })
+        .collect()
 }
 
 /// How etcd is stopped, and what was found on the way.

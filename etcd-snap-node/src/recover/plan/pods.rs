@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use etcd_snap::Digest;
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use crate::{Error, Finding, Node, Result, Root};
+use crate::recover::files::digest_of;
+use crate::{Error, Finding, Node, Result, Root, static_pod};
 
 /// A file that kubelet reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,52 +34,27 @@ const COMPONENTS: [(Component, &str); 4] = [
     (Component::Etcd, "etcd"),
 ];
 
-/// Every file that kubelet would take: regular, links followed, whatever its ending, unless its name begins with a dot.
+/// Every file that kubelet would take.
 pub(super) fn manifests(root: &Root, directory: &Path) -> Result<Vec<Manifest>> {
     let mut manifests = Vec::new();
-    for name in root.names(directory)? {
-        let path = directory.join(&name);
-        let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if is_hidden || !root.open_as(&path).is_file() {
-            continue;
-        }
+    // That the directory cannot be read, discovery has found.
+    for path in static_pod::files(root, directory, &mut Vec::new()) {
         let bytes = root.read(&path)?;
-        let (pod, component) = match pod(&bytes) {
-            Some((pod, component)) => (Some(pod), component),
-            None => (None, Component::Other),
-        };
+        let identity = std::str::from_utf8(&bytes)
+            .ok()
+            .and_then(static_pod::identity);
+        let known = identity.as_ref().and_then(|identity| {
+            let mut words = identity.words.iter();
+            words.find_map(|word| COMPONENTS.iter().find(|(_, known)| known == word))
+        });
         manifests.push(Manifest {
-            sha256: Digest::new(Sha256::digest(&bytes).into()),
+            sha256: digest_of(&bytes),
             path,
-            pod,
-            component,
+            component: known.map_or(Component::Other, |(component, _)| *component),
+            pod: identity.map(|identity| identity.name),
         });
     }
     Ok(manifests)
-}
-
-/// The name of a pod, and what it runs: as its label says, its name, or the first word of a container.
-fn pod(bytes: &[u8]) -> Option<(String, Component)> {
-    let text = std::str::from_utf8(bytes).ok()?;
-    let pod: Value = serde_saphyr::from_str(text).ok()?;
-    if pod.get("kind")? != "Pod" {
-        return None;
-    }
-    let name = pod.pointer("/metadata/name")?.as_str()?.to_owned();
-    let label = pod.pointer("/metadata/labels/component");
-    let containers = pod.pointer("/spec/containers").and_then(Value::as_array);
-    let programs = containers.into_iter().flatten().filter_map(|container| {
-        let command = container.get("command").or_else(|| container.get("args"))?;
-        Path::new(command.get(0)?.as_str()?).file_name()?.to_str()
-    });
-    let mut words: Vec<&str> = label.and_then(Value::as_str).into_iter().collect();
-    words.push(&name);
-    words.extend(programs);
-    let component = words
-        .into_iter()
-        .find_map(|word| COMPONENTS.iter().find(|(_, known)| *known == word));
-    let component = component.map_or(Component::Other, |(component, _)| *component);
-    Some((name, component))
 }
 
 /// Files that kubelet would run as well, D3: of two that run the same, one wins, and it may be the old one.

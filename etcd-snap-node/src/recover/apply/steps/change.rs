@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::checks::text;
 use super::Run;
+use crate::recover::files::text;
 use crate::recover::{FileChange, StopBy};
 use crate::{Error, ErrorKind, Result, disk};
 

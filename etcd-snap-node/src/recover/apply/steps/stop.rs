@@ -4,8 +4,8 @@ use std::path::Path;
 
 use etcd_snap::Digest;
 
-use super::super::checks::sha256;
 use super::Run;
+use crate::recover::files::{digest_of, sha256};
 use crate::recover::{MovedManifest, StopBy};
 use crate::{Error, ErrorKind, Result, RunBy, disk};
 
@@ -68,10 +68,9 @@ impl Run<'_> {
 
     /// What may be in a manifest: what was planned with, and what it is changed to.
     fn known(&self, manifest: &MovedManifest) -> Vec<Digest> {
-        use sha2::{Digest as _, Sha256};
         let changed = self.recovery().changes.iter();
         let changed = changed.filter(|change| change.path == manifest.from);
-        let after = changed.map(|change| Digest::new(Sha256::digest(&change.after).into()));
+        let after = changed.map(|change| digest_of(&change.after));
         std::iter::once(manifest.sha256).chain(after).collect()
     }
 

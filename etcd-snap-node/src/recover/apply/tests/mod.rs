@@ -99,7 +99,9 @@ impl World {
             let from = directory.join(format!("{pod}.yaml"));
             fs::write(world.on_disk(&from), format!("# {pod}\n")).unwrap();
             manifests.push(MovedManifest {
-                sha256: checks::sha256(&world.options.root, &from).unwrap().unwrap(),
+                sha256: crate::recover::files::sha256(&world.options.root, &from)
+                    .unwrap()
+                    .unwrap(),
                 to: aside.join(format!("{pod}.yaml")),
                 pod: pod.into(),
                 from,
@@ -223,6 +225,7 @@ fn recovery(etcd: Etcd, backup: &Path) -> Recovery {
         stop: StopBy::Unit {
             unit: "etcd.service".into(),
         },
+        configured_by: Vec::new(),
         changes: Vec::new(),
         steps: steps(&[
             Action::Verify,

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::*;
-use crate::ErrorKind;
+use crate::{ConfiguredBy, ErrorKind};
 
 fn nothing_happened(world: &World, old: &[u8]) {
     assert_eq!(world.database(), old);
@@ -14,7 +14,22 @@ fn nothing_happened(world: &World, old: &[u8]) {
 #[test]
 fn a_plan_that_does_not_fit_the_machine_any_more_is_refused() {
     type Change = fn(&mut World);
-    let cases: [(Change, ErrorKind, &str); 8] = [
+    let cases: [(Change, ErrorKind, &str); 9] = [
+        (
+            |world| {
+                let unit = "/etc/default/etcd";
+                let file = ConfiguredBy {
+                    path: unit.into(),
+                    sha256: None,
+                };
+                world.recovery.configured_by.push(file);
+                let path = world.on_disk(unit);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, "ETCD_DATA_DIR=/elsewhere").unwrap();
+            },
+            ErrorKind::Refused,
+            "/etc/default/etcd has appeared since the plan was made",
+        ),
         (
             |world| {
                 let finding = Finding::error("extra-manifest", "two manifests are there");
