@@ -47,7 +47,8 @@ fn settled(room: &Room, text: &str) -> String {
     let mut settled = text;
     for kind in ["recovery-", "member.old-"] {
         let text = settled;
-        let mut pieces = text.split(&format!("{kind}20"));
+        let begins = format!("{kind}20");
+        let mut pieces = text.split(&begins);
         settled = pieces.next().unwrap_or_default().to_owned();
         for piece in pieces {
             settled.push_str(&format!("{kind}TIME"));
