@@ -222,3 +222,46 @@ fn a_recovery_with_manifests_goes_on_or_back_wherever_it_was_killed() -> Result<
 fn a_recovery_with_a_unit_goes_on_or_back_wherever_it_was_killed() -> Result<()> {
     kill_and_go_on(Starter::Systemd)
 }
+
+/// The same with another data directory: the file that is changed is as it was, or leads to the new one.
+fn kill_on_the_way_elsewhere(starter: Starter) -> Result<()> {
+    let scene = Scene::new(Version::V3_6, starter, 1)?;
+    let machine = scene.machine(0);
+    let before = configuration(machine)?;
+    let plan = |directory: &str| {
+        let options = plan_options(machine).with_new_data_dir(directory);
+        let recovery = scene.plan_with(0, &options)?;
+        fs::write(
+            scene.machines.folder().join("plan.json"),
+            serde_json::to_vec(&recovery)?,
+        )?;
+        anyhow::Ok(recovery)
+    };
+    let steps = plan("/var/lib/etcd-0")?.steps.len();
+    for (n, moment) in sample(Moment::all(steps), 3).into_iter().enumerate() {
+        plan(&format!("/var/lib/etcd-{n}"))?;
+        let taken_back = || -> Result<()> {
+            ensure!(killed(&scene, "apply", moment)?, "it was not killed");
+            roll_back_recovery(&apply_options(machine))?;
+            scene.machines.wait_until_healthy()?;
+            assert_eq!(scene.machines.keys(0)?, scene.last);
+            ensure!(configuration(machine)? == before, "a file has changed");
+            Ok(())
+        };
+        taken_back().with_context(|| format!("{starter:?}, {moment:?}, then back"))?;
+    }
+    let moment = sample(Moment::all(steps), 1)[0];
+    plan("/var/lib/etcd-at-last")?;
+    ensure!(killed(&scene, "apply", moment)?, "it was not killed");
+    resume_recovery(&apply_options(machine)).with_context(|| format!("{starter:?}, {moment:?}"))?;
+    scene.machines.wait_until_healthy()?;
+    scene.is_back(0)?;
+    ensure!(configuration(machine)? != before, "nothing was changed");
+    ensure!(machine.on_disk("/var/lib/etcd-at-last/member").is_dir());
+    Ok(())
+}
+
+#[test]
+fn a_recovery_to_another_directory_goes_on_or_back_wherever_it_was_killed() -> Result<()> {
+    BOTH.into_iter().try_for_each(kill_on_the_way_elsewhere)
+}
