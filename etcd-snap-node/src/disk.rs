@@ -131,21 +131,28 @@ pub(crate) fn remove_empty_directory(path: &Path) -> Result<()> {
     }
 }
 
+/// Where SELinux keeps the label of a file.
+const LABEL: &str = "security.selinux";
+
+/// The SELinux label of a file, a line of some dozen letters, if it has one.
+pub(crate) fn label(path: &Path) -> Option<Vec<u8>> {
+    const LONGEST: usize = 4096;
+    let mut label = vec![0; LONGEST];
+    let length = rustix::fs::getxattr(path, LABEL, label.as_mut_slice()).ok()?;
+    label.truncate(length);
+    Some(label)
+}
+
 /// Gives a directory the owner, the group and the SELinux label of another; only root can give things away, and for others nothing
 /// changes.
 pub(crate) fn own_like(path: &Path, like: &Path) -> Result<()> {
-    /// Where SELinux keeps the label of a file, which is a line of some dozen letters.
-    const LABEL: &str = "security.selinux";
-    const LONGEST: usize = 4096;
     let failed = |e: io::Error| Error::io("give its owner to", path, e);
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
     let there = fs::metadata(like).map_err(|e| Error::io("look at", like, e))?;
     chown(path, Some(there.uid()), Some(there.gid())).map_err(failed)?;
-    let mut label = vec![0; LONGEST];
-    if let Ok(length) = rustix::fs::getxattr(like, LABEL, label.as_mut_slice()) {
-        label.truncate(length);
+    if let Some(label) = label(like) {
         match rustix::fs::setxattr(path, LABEL, &label, rustix::fs::XattrFlags::empty()) {
             // The label is of another filesystem: this one has none.
             Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}

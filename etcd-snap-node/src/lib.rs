@@ -34,6 +34,7 @@ mod root;
 mod static_pod;
 mod systemd;
 mod time;
+mod users;
 
 pub use description::{
     CertificateFile, CertificateRole, ClientIdentity, ClusterEntry, Data, Etcd, Layout, Mount,

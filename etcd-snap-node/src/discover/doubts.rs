@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::description::is_default_loopback;
 use crate::static_pod::mounts::{Leads, follow};
+use crate::users::owner_differs;
 use crate::{Etcd, Finding, Root, RunBy};
 
 pub(super) fn look(root: &Root, etcd: &mut Etcd) {
@@ -23,7 +24,7 @@ pub(super) fn look(root: &Root, etcd: &mut Etcd) {
         volumes(root, etcd, mounts, manifest, &mut findings);
     }
     peers(etcd, &mut findings);
-    owner(root, etcd, &mut findings);
+    findings.extend(owner_differs(root, etcd));
     etcd.findings.extend(findings);
 }
 
@@ -139,45 +140,4 @@ fn peers(etcd: &Etcd, findings: &mut Vec<Finding>) {
             .with_remedy("advertise the address that the others can reach, with --initial-advertise-peer-urls"),
         );
     }
-}
-
-/// D11: data that etcd may not open.
-fn owner(root: &Root, etcd: &Etcd, findings: &mut Vec<Finding>) {
-    let (
-        RunBy::Systemd {
-            user: Some(user),
-            unit,
-            ..
-        },
-        Some(data),
-        Some(host),
-    ) = (&etcd.run_by, &etcd.data, &etcd.data_dir.host)
-    else {
-        return;
-    };
-    let (Some(uid), Some(found)) = (uid_of(root, user), data.uid) else {
-        return;
-    };
-    if uid != found {
-        findings.push(
-            Finding::error(
-                "owner-differs",
-                format!("{} belongs to the user {found}, and {unit} runs etcd as {user} ({uid}), who cannot open it", host.display()),
-            )
-            .with_remedy(format!("chown -R {user}: {}", host.display()))
-            .at(host),
-        );
-    }
-}
-
-/// By the machine's own list of users, which a copied tree has too.
-fn uid_of(root: &Root, user: &str) -> Option<u32> {
-    if let Ok(uid) = user.parse() {
-        return Some(uid);
-    }
-    let users = root.read_text(Path::new("/etc/passwd")).ok()?;
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        (fields.next() == Some(user)).then(|| fields.nth(1)?.parse().ok())?
-    })
 }

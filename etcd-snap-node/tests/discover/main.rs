@@ -147,7 +147,7 @@ fn data_of_another_user_and_a_forgotten_reload_are_named() -> Result<()> {
             .map(|finding| finding.message.clone())
             .with_context(|| format!("no {code}: {:#?}", etcd.findings))
     };
-    ensure!(message("owner-differs")?.contains("as store (54321)"));
+    ensure!(message("owner-differs")?.contains("as the user 54321"));
     let differs = message("configuration-not-loaded")?;
     ensure!(
         differs.contains("/srv/etcd") && differs.contains("/var/lib/etcd"),

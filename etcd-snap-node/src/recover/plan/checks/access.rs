@@ -9,10 +9,8 @@ use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags};
 use super::Planned;
 use crate::recover::plan::place::nearest;
 use crate::recover::{RecoveryTarget, StopBy};
-use crate::{Etcd, Finding, Root, RunBy};
-
-/// Where SELinux keeps the label of a file.
-const LABEL: &str = "security.selinux";
+use crate::users::{owner_differs, user_of};
+use crate::{Etcd, Finding, Root, disk};
 
 pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
     let root = &planned.options.root;
@@ -27,7 +25,10 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
                 .with_remedy("run this as root"),
         );
     }
-    findings.extend(owner_differs(planned.etcd, planned.target, root));
+    // In place the directory itself stays, so that etcd has to be able to open it.
+    if let RecoveryTarget::InPlace { .. } = planned.target {
+        findings.extend(owner_differs(root, planned.etcd));
+    }
     findings.extend(label(planned.etcd, planned.target, root));
     findings
 }
@@ -103,7 +104,7 @@ pub(in crate::recover::plan) fn owner(
     root: &Root,
 ) -> Option<String> {
     let there = data(etcd, root);
-    let (uid, gid) = match (user(etcd, root), &there) {
+    let (uid, gid) = match (user_of(root, etcd), &there) {
         (Some(user), Some(there)) if user.0 == there.uid() => (there.uid(), there.gid()),
         (Some(user), _) => user,
         (None, Some(there)) => (there.uid(), there.gid()),
@@ -123,54 +124,11 @@ fn data(etcd: &Etcd, root: &Root) -> Option<Metadata> {
         .find_map(|path| fs::metadata(root.open_as(path)).ok())
 }
 
-/// The user of the unit, with the group that the machine's own list gives it.
-fn user(etcd: &Etcd, root: &Root) -> Option<(u32, u32)> {
-    let RunBy::Systemd {
-        user: Some(user), ..
-    } = &etcd.run_by
-    else {
-        return None;
-    };
-    let users = root.read_text(Path::new("/etc/passwd")).ok()?;
-    users.lines().find_map(|line| {
-        let fields: Vec<_> = line.split(':').collect();
-        let [name, _, uid, gid, ..] = fields.as_slice() else {
-            return None;
-        };
-        if name != user && uid != user {
-            return None;
-        }
-        Some((uid.parse().ok()?, gid.parse().ok()?))
-    })
-}
-
-/// D11: in place the directory itself stays, so that etcd has to be able to open it.
-fn owner_differs(etcd: &Etcd, target: &RecoveryTarget, root: &Root) -> Option<Finding> {
-    let RecoveryTarget::InPlace { data_dir, .. } = target else {
-        return None;
-    };
-    let (uid, gid) = user(etcd, root)?;
-    let found = fs::metadata(root.open_as(data_dir)).ok()?.uid();
-    (uid != found && uid != 0).then(|| {
-        Finding::error(
-            "owner-differs",
-            format!(
-                "{} belongs to the user {found}, and etcd runs as the user {uid}, who cannot open it",
-                data_dir.display()
-            ),
-        )
-        .with_remedy(format!("chown -R {uid}:{gid} {}", data_dir.display()))
-        .at(data_dir)
-    })
-}
-
 /// D16: a new directory gets the label of the old one.
 fn label(etcd: &Etcd, target: &RecoveryTarget, root: &Root) -> Option<Finding> {
     let data_dir = etcd.data_dir.host.as_ref()?;
-    let mut label = [0_u8; 256];
-    let on_disk = root.open_as(data_dir);
-    let length = rustix::fs::getxattr(&on_disk, LABEL, label.as_mut_slice()).ok()?;
-    let label = String::from_utf8_lossy(label.get(..length)?);
+    let label = disk::label(&root.open_as(data_dir))?;
+    let label = String::from_utf8_lossy(&label);
     let label = label.trim_end_matches('\0');
     let RecoveryTarget::NewDataDir { data_dir: new } = target else {
         return Some(
