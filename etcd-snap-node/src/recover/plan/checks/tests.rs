@@ -172,3 +172,20 @@ fn the_user_of_the_unit_gets_the_member_where_no_data_tells() {
     let recovery = plan(&machine, ONE, elsewhere);
     assert_eq!(recovery.owner.as_deref(), Some("977:100"));
 }
+
+/// D16. Only root may label files; where nobody may, there is nothing to say.
+#[test]
+fn a_label_of_selinux_is_told() {
+    let machine = Machine::kubeadm();
+    machine.put("/var/lib/etcd/placeholder", "");
+    let data_dir = machine.folder.path().join("var/lib/etcd");
+    let labelled = rustix::fs::setxattr(
+        &data_dir,
+        "security.selinux",
+        b"system_u:object_r:container_file_t:s0\0",
+        rustix::fs::XattrFlags::empty(),
+    );
+    let recovery = plan(&machine, ONE, machine.options());
+    let expected = labelled.is_ok().then_some(Severity::Note);
+    assert_eq!(severity(&recovery, "selinux-label"), expected);
+}
