@@ -1,6 +1,7 @@
 //! What is found on a machine, and what is done with it instead of being told.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Command;
 
 use anyhow::{Context as _, Result};
@@ -170,6 +171,27 @@ fn a_restore_has_the_identity_of_the_machine() {
     )
     .code(0);
     assert!(room.path().join("other/member/snap/db").exists());
+}
+
+#[test]
+fn a_restore_puts_the_log_where_the_machine_has_it_and_gives_all_to_whom_the_data_belongs() {
+    const UNIT: &str = "[Service]\nExecStart=/usr/bin/etcd --name m1 --data-dir /var/lib/etcd --wal-dir /var/lib/etcd-wal\n";
+    let room = room(&[("usr/lib/systemd/system/etcd.service", UNIT)]);
+    let data_dir = room.path().join("machine/var/lib/etcd");
+    let restored = room
+        .run("restore good.db --discover --root machine --initial-cluster-token new -w json")
+        .code(0);
+    let report: Value = serde_json::from_str(&restored.stdout).unwrap();
+    let wal = room.path().join("machine/var/lib/etcd-wal");
+    assert_eq!(report["members"][0]["wal_dir"], wal.to_str().unwrap());
+    assert!(wal.is_dir() && !data_dir.join("member/wal").exists());
+    let (theirs, ours) = (
+        data_dir.metadata().unwrap(),
+        data_dir.join("member/snap/db").metadata().unwrap(),
+    );
+    assert_eq!((theirs.uid(), theirs.gid()), (ours.uid(), ours.gid()));
+    let said = format!("--owner {}:{}", theirs.uid(), theirs.gid());
+    restored.complains(&said);
 }
 
 #[test]
