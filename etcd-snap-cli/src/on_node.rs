@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use etcd_snap::{Cluster, ErrorKind, Seen, Tls, TlsBuilder};
+use etcd_snap::{Cluster, ErrorKind, Seen, TlsBuilder};
 use etcd_snap_node::{DiscoverOptions, Etcd, Root, discover};
 
 use crate::connection::{self, Connection};
@@ -74,13 +74,7 @@ impl Found {
 
     fn identity(&self) -> Option<TlsBuilder> {
         let identity = self.etcd.client_identity.as_ref()?;
-        let tls = Tls::builder().ca_file(self.root.open_as(&identity.authority));
-        Some(match (&identity.certificate, &identity.key) {
-            (Some(certificate), Some(key)) => {
-                tls.identity_files(self.root.open_as(certificate), self.root.open_as(key))
-            }
-            _ => tls,
-        })
+        Some(identity.tls(&self.root))
     }
 
     fn say(&self, endpoint: &str, own_files: bool) {

@@ -105,12 +105,7 @@ fn facts(etcd: &Etcd) -> Vec<(&'static str, String)> {
     }
     facts.push(("for clients", etcd.endpoints().join(", ")));
     facts.push(("for peers", etcd.initial_advertise_peer_urls.join(", ")));
-    let cluster: Vec<_> = etcd
-        .initial_cluster
-        .iter()
-        .map(|entry| format!("{}={}", entry.name, entry.peer_url))
-        .collect();
-    facts.push(("founded as", cluster.join(", ")));
+    facts.push(("founded as", etcd.initial_cluster_list()));
     if let Some(identity) = &etcd.client_identity {
         facts.push(("clients trust", shown(&identity.authority)));
         if let Some(certificate) = &identity.certificate {

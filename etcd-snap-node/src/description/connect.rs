@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use etcd_snap::{Cluster, MemberTarget, NewCluster, PeerUrls, Tls};
+use etcd_snap::{Cluster, MemberTarget, NewCluster, PeerUrls, Tls, TlsBuilder};
 
 use super::urls::{dialled, is_loopback, is_secured};
-use super::{Etcd, Place};
+use super::{ClientIdentity, Etcd, Place};
 use crate::{Error, ErrorKind, Result, Root};
 
 impl Etcd {
@@ -68,11 +68,7 @@ impl Etcd {
             )
             .with_remedy("name them with --cacert, --cert and --key"));
         };
-        let mut tls = Tls::builder().ca_file(root.open_as(&identity.authority));
-        if let (Some(certificate), Some(key)) = (&identity.certificate, &identity.key) {
-            tls = tls.identity_files(root.open_as(certificate), root.open_as(key));
-        }
-        Ok(cluster.with_tls(tls.build()?))
+        Ok(cluster.with_tls(identity.tls(root).build()?))
     }
 
     /// Where its data is on the machine.
@@ -101,12 +97,17 @@ impl Etcd {
     /// # Errors
     /// Those of the library, where it is no cluster.
     pub fn new_cluster(&self, token: &str) -> Result<NewCluster> {
-        let pieces: Vec<_> = self
-            .initial_cluster
-            .iter()
+        Ok(NewCluster::parse(&self.initial_cluster_list(), token)?)
+    }
+
+    /// The members that it was founded with or joined, as `--initial-cluster` has them.
+    #[must_use]
+    pub fn initial_cluster_list(&self) -> String {
+        let entries = self.initial_cluster.iter();
+        let entries: Vec<_> = entries
             .map(|entry| format!("{}={}", entry.name, entry.peer_url))
             .collect();
-        Ok(NewCluster::parse(&pieces.join(","), token)?)
+        entries.join(",")
     }
 
     /// The peer URLs that it advertises.
@@ -121,6 +122,19 @@ impl Etcd {
             .collect();
         let urls: Vec<_> = urls.into_iter().collect();
         Ok(PeerUrls::parse(&urls.join(","))?)
+    }
+}
+
+impl ClientIdentity {
+    /// What TLS needs to know, to be added to and built; the files are read then.
+    pub fn tls(&self, root: &Root) -> TlsBuilder {
+        let tls = Tls::builder().ca_file(root.open_as(&self.authority));
+        match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                tls.identity_files(root.open_as(certificate), root.open_as(key))
+            }
+            _ => tls,
+        }
     }
 }
 

@@ -89,12 +89,7 @@ fn fill_places(filled: &mut Arguments, found: &Found, said: &mut Vec<String>) ->
 }
 
 fn initial_cluster(etcd: &Etcd) -> Option<String> {
-    let entries: Vec<_> = etcd
-        .initial_cluster
-        .iter()
-        .map(|entry| format!("{}={}", entry.name, entry.peer_url))
-        .collect();
-    joined(&entries)
+    Some(etcd.initial_cluster_list()).filter(|list| !list.is_empty())
 }
 
 fn joined(values: &[String]) -> Option<String> {
