@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use etcd_snap::{MemberTarget, NewCluster, RestoreOptions, Snapshot};
 use etcd_snap_testdata::certificates::{Authority, Leaf};
 use etcd_snap_testdata::cluster::{Cluster, Security};
@@ -21,6 +21,9 @@ use tempfile::TempDir;
 
 use crate::lines::State;
 
+/// So many of one size in a row.
+const SAME_SNAPSHOTS: usize = 3;
+const MOST_SNAPSHOTS: usize = 20;
 const LOG: &str = "0000000000000000-0000000000000000.wal";
 
 pub(crate) struct World {
@@ -118,7 +121,8 @@ impl World {
         Ok(())
     }
 
-    /// Has everything written that waits for it, which is done for a snapshot: the next ones are all the same.
+    /// Has everything written that waits for it, which is done for a snapshot. That may take pages anew, so that the next one is larger:
+    /// it is settled when some have had the same size.
     pub(crate) fn settle(&self, state: State) -> Result<()> {
         let server = self.servers.iter().find(|(one, _)| *one == state);
         let Some((_, cluster)) = server else {
@@ -126,9 +130,23 @@ impl World {
         };
         let file = self.folder.path().join("settled.db");
         for (place, member) in cluster.members().iter().enumerate() {
-            if member.is_running() {
-                cluster.save_with_etcdctl(place, &file)?;
+            if !member.is_running() {
+                continue;
             }
+            let (mut last, mut same) = (0, 0);
+            for _ in 0..MOST_SNAPSHOTS {
+                cluster.save_with_etcdctl(place, &file)?;
+                let size = file.metadata()?.len();
+                same = if size == last { same + 1 } else { 0 };
+                last = size;
+                if same == SAME_SNAPSHOTS {
+                    break;
+                }
+            }
+            ensure!(
+                same == SAME_SNAPSHOTS,
+                "the snapshots of {place} do not settle"
+            );
         }
         Ok(())
     }
