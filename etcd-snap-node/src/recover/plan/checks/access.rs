@@ -162,6 +162,7 @@ fn label(etcd: &Etcd, target: &RecoveryTarget, root: &Root) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::process::CommandExt;
     use std::process::Command;
 
@@ -189,7 +190,12 @@ mod tests {
     fn a_directory_that_may_not_be_written_into_is_named() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(unwritable(folder.path(), folder.path()), None);
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        // Others may not be let into the directory that this was built in.
+        let open = tempfile::tempdir().unwrap();
+        fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = open.path().join("tests");
+        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let mut command = Command::new(program);
         command
             .args(["recover::plan::checks::access::tests::as_somebody_else"])
             .args(["--exact", "--ignored", "--nocapture"])
@@ -197,7 +203,6 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         } else {
-            use std::os::unix::fs::PermissionsExt;
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
         }
         let ended = command.output().unwrap();
