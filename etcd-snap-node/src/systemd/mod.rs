@@ -17,7 +17,10 @@ use std::path::PathBuf;
 
 use crate::invocation::Invocation;
 use crate::{Finding, Mount, Root};
+use settings::Settings;
 use unit_files::Catalog;
+
+pub(crate) use words::WrittenWord;
 
 /// A service that runs etcd, or has its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,21 @@ pub(crate) struct Service {
     /// What stands between systemd and etcd.
     pub(crate) wrapper: Option<Wrapper>,
     pub(crate) findings: Vec<Finding>,
+}
+
+/// The `ExecStart=` that count, as they are written in these files, a unit file and its drop-ins in their order: nothing is expanded.
+pub(crate) fn written_commands(files: &[String]) -> Vec<String> {
+    let mut settings = Settings::default();
+    let assignments = files.iter().flat_map(|text| syntax::assignments(text));
+    for assignment in assignments.filter(|it| it.section == "Service") {
+        settings.take(assignment);
+    }
+    settings.commands
+}
+
+/// The words of such a command, and how they are written there; `None` where a quotation is not ended.
+pub(crate) fn words_of(command: &str) -> Option<Vec<WrittenWord<'_>>> {
+    words::written(command, words::Escapes::C).ok()
 }
 
 /// What starts etcd in place of systemd.

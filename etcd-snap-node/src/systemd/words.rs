@@ -17,6 +17,11 @@ pub(super) enum Escapes {
 
 /// Takes the first word off a text; `None` where there is none left.
 pub(super) fn first(text: &mut &str, escapes: Escapes) -> Result<Option<String>, Unbalanced> {
+    Ok(take(text, escapes)?.map(|(word, _)| word))
+}
+
+/// Takes the first word off a text; with it, how it was written.
+fn take<'a>(text: &mut &'a str, escapes: Escapes) -> Result<Option<(String, &'a str)>, Unbalanced> {
     *text = text.trim_start_matches(is_blank);
     if text.is_empty() {
         return Ok(None);
@@ -24,6 +29,7 @@ pub(super) fn first(text: &mut &str, escapes: Escapes) -> Result<Option<String>,
     let mut word = Vec::new();
     let mut quote = None;
     let mut rest = text.chars();
+    let mut written = *text;
     while let Some(c) = rest.next() {
         match (c, quote) {
             ('\\', _) => match escapes {
@@ -38,7 +44,11 @@ pub(super) fn first(text: &mut &str, escapes: Escapes) -> Result<Option<String>,
             },
             (_, Some(open)) if c == open => quote = None,
             ('"' | '\'', None) => quote = Some(c),
-            (_, None) if is_blank(c) => break,
+            (_, None) if is_blank(c) => {
+                let length = text.len() - rest.as_str().len() - c.len_utf8();
+                written = text.get(..length).unwrap_or_default();
+                break;
+            }
             _ => push(&mut word, c),
         }
     }
@@ -47,7 +57,7 @@ pub(super) fn first(text: &mut &str, escapes: Escapes) -> Result<Option<String>,
         return Err(Unbalanced);
     }
     *text = rest.as_str().trim_start_matches(is_blank);
-    Ok(Some(String::from_utf8_lossy(&word).into_owned()))
+    Ok(Some((String::from_utf8_lossy(&word).into_owned(), written)))
 }
 
 /// All words of a text.
@@ -55,6 +65,25 @@ pub(super) fn all(mut text: &str, escapes: Escapes) -> Result<Vec<String>, Unbal
     let mut words = Vec::new();
     while let Some(word) = first(&mut text, escapes)? {
         words.push(word);
+    }
+    Ok(words)
+}
+
+/// A word, and how it is written, with quotes and escapes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WrittenWord<'a> {
+    pub(crate) word: String,
+    pub(crate) written: &'a str,
+}
+
+/// All words of a text, and how they are written.
+pub(super) fn written(
+    mut text: &str,
+    escapes: Escapes,
+) -> Result<Vec<WrittenWord<'_>>, Unbalanced> {
+    let mut words = Vec::new();
+    while let Some((word, written)) = take(&mut text, escapes)? {
+        words.push(WrittenWord { word, written });
     }
     Ok(words)
 }
@@ -205,6 +234,20 @@ mod tests {
         fn no_text_makes_it_panic(text in "\\PC*|[\\\\'\" xuU0-9a-f]*") {
             let _ = all(&text, Escapes::C);
             let _ = all(&text, Escapes::Plain);
+        }
+
+        #[test]
+        fn a_word_alone_is_what_it_was_among_others(text in "\\PC*|[\\\\'\" xa-c]*") {
+            let Ok(words) = written(&text, Escapes::C) else {
+                return Ok(());
+            };
+            prop_assert_eq!(
+                Ok(words.iter().map(|it| it.word.clone()).collect::<Vec<_>>()),
+                all(&text, Escapes::C)
+            );
+            for it in words {
+                prop_assert_eq!(all(it.written, Escapes::C), Ok(vec![it.word]));
+            }
         }
 
         #[test]

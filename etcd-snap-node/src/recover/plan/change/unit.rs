@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{change, refused, text_of};
 use crate::recover::FileChange;
 use crate::recover::plan::PlanOptions;
+use crate::systemd::{self, WrittenWord};
 use crate::{Etcd, Origin, Result, Root, RunBy};
 
 /// Behind most others, and before what an administrator wants to have the last word.
@@ -77,76 +78,41 @@ fn exec_start(etcd: &Etcd, root: &Root) -> Result<String> {
     else {
         return Err(refused("it is not started by a unit"));
     };
-    let mut last = None;
-    for file in [unit_file].into_iter().chain(drop_ins) {
-        for line in service_lines(&root.read_text(file)?) {
-            let Some((key, value)) = line.split_once('=') else {
-                continue;
-            };
-            if key.trim() == "ExecStart" {
-                last = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
-            }
-        }
+    let files = [unit_file].into_iter().chain(drop_ins);
+    let texts = files.map(|file| root.read_text(file));
+    match systemd::written_commands(&texts.collect::<Result<Vec<_>>>()?).as_slice() {
+        [command] => Ok(command.clone()),
+        [] => Err(refused("the unit has no ExecStart=")),
+        several => Err(refused(&format!(
+            "the unit has {} ExecStart= lines",
+            several.len()
+        ))),
     }
-    last.ok_or_else(|| refused("the unit has no ExecStart="))
 }
 
-/// The lines of the section, with continued ones joined, and comments left out.
-fn service_lines(text: &str) -> Vec<String> {
-    let (mut lines, mut section, mut joined) = (Vec::new(), String::new(), String::new());
-    for line in text.lines() {
-        let is_comment = line.trim_start().starts_with(['#', ';']);
-        if is_comment || (joined.is_empty() && line.trim().is_empty()) {
-            continue;
-        }
-        if let Some(begun) = line.strip_suffix('\\') {
-            joined.push_str(begun.trim());
-            joined.push(' ');
-            continue;
-        }
-        joined.push_str(line.trim());
-        let line = std::mem::take(&mut joined);
-        match line.strip_prefix('[').and_then(|it| it.strip_suffix(']')) {
-            Some(name) => section = name.to_owned(),
-            None if section == "Service" => lines.push(line),
-            None => {}
-        }
-    }
-    lines
-}
-
-/// The line with another value of `--data-dir`: a word of its own, or the one behind it.
+/// The line with another value of `--data-dir`: a word of its own, or the one behind it. Within the words of a shell, nobody knows
+/// what a change means: there it is no word of its own.
 fn with_other_data_dir(line: &str, new: &str) -> Result<String> {
-    let words: Vec<&str> = line.split_whitespace().collect();
+    let words = systemd::words_of(line)
+        .ok_or_else(|| refused(&format!("a quotation has no end in ExecStart=: {line}")))?;
     let mut found = 0;
-    let mut changed: Vec<String> = Vec::new();
+    let mut changed = Vec::new();
     let mut is_value = false;
-    let mut is_quoted = false;
-    for word in words {
-        // Within the words of a shell, nobody knows what a change means.
-        let began = is_quoted;
-        let quotes = word.chars().filter(|it| "\"'".contains(*it)).count();
-        is_quoted ^= quotes % 2 == 1;
-        if began || is_quoted {
-            changed.push(word.to_owned());
-            continue;
-        }
-        let plain = word.trim_matches(['"', '\'']);
-        let is_whole = word == plain || word.len() == plain.len() + 2;
-        if std::mem::take(&mut is_value) && is_whole {
+    for WrittenWord { word, written } in words {
+        let is_flag = matches!(word.as_str(), "--data-dir" | "-data-dir");
+        if std::mem::replace(&mut is_value, is_flag) {
+            is_value = false;
             found += 1;
             changed.push(new.to_owned());
             continue;
         }
-        match plain.split_once('=') {
-            Some((flag @ ("--data-dir" | "-data-dir"), _)) if is_whole => {
+        match word.split_once('=') {
+            Some((flag @ ("--data-dir" | "-data-dir"), _)) => {
                 found += 1;
                 changed.push(format!("{flag}={new}"));
             }
-            _ => {
-                is_value = matches!(plain, "--data-dir" | "-data-dir") && is_whole;
-                changed.push(word.to_owned());
-            }
+            // As it is written: in its quotes, and with its escapes.
+            _ => changed.push(written.to_owned()),
         }
     }
     match found {
@@ -178,6 +144,14 @@ mod tests {
             ),
             ("etcd \"--data-dir=/old\"", "etcd --data-dir=/new"),
             ("etcd --data-dir '${DIR}'", "etcd --data-dir /new"),
+            (
+                "etcd   '--listen-metrics-urls=a,  b'  --data-dir=/old \"--name=\\\"m\\\"\"",
+                "etcd '--listen-metrics-urls=a,  b' --data-dir=/new \"--name=\\\"m\\\"\"",
+            ),
+            (
+                "etcd --data-dir=/old \"--name='m 1\"",
+                "etcd --data-dir=/new \"--name='m 1\"",
+            ),
         ] {
             assert_eq!(with_other_data_dir(line, "/new").unwrap(), changed);
         }
@@ -186,6 +160,7 @@ mod tests {
             "/usr/bin/etcd",
             "etcd --data-dir=/a --data-dir=/b",
             "etcd --data-dir",
+            "etcd --data-dir=/old \"--name=m1",
         ] {
             let found = with_other_data_dir(line, "/new");
             assert!(found.is_err(), "{line}: {found:?}");
@@ -193,14 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn continued_lines_are_one_and_comments_between_are_none() {
-        let text = "[Unit]\nExecStart=no\n[Service]\n# x\nExecStart=/usr/bin/etcd \\\n  # --data-dir=/no\n  --data-dir=/old \\\n  --name m1\n\nUser=etcd\n";
+    fn the_command_is_the_one_that_systemd_runs() {
+        let unit = "[Unit]\nExecStart=no\n[Service]\n# x\nExecStart = /usr/bin/etcd \\\n  # --data-dir=/no\n  --data-dir=/old \\\n  --name m1\n\nUser=etcd\n";
+        let drop_in = "[Service]\nExecStart=\nExecStart=/opt/etcd --data-dir=/old\n";
+        let texts =
+            |texts: &[&str]| -> Vec<String> { texts.iter().map(|&text| text.to_owned()).collect() };
+        let commands = systemd::written_commands(&texts(&[unit]));
+        let [command] = commands.as_slice() else {
+            panic!("{commands:?}");
+        };
         assert_eq!(
-            service_lines(text),
-            [
-                "ExecStart=/usr/bin/etcd --data-dir=/old --name m1",
-                "User=etcd"
-            ]
+            with_other_data_dir(command, "/new").unwrap(),
+            "/usr/bin/etcd --data-dir=/new --name m1"
+        );
+        assert_eq!(
+            systemd::written_commands(&texts(&[unit, drop_in])),
+            ["/opt/etcd --data-dir=/old"]
         );
     }
 }
