@@ -56,3 +56,13 @@ pub use recover::{
     is_recovery_under_way, plan_recovery, resume_recovery, roll_back_recovery,
 };
 pub use root::Root;
+
+/// What only the fuzz targets call (`--cfg fuzzing`, which cargo-fuzz sets).
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// A manifest, a configuration or a unit is given another data directory.
+    pub fn data_dir(bytes: &[u8]) {
+        crate::recover::fuzzed::data_dir(bytes);
+    }
+}

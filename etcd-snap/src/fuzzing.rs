@@ -89,21 +89,7 @@ pub fn member_json(bytes: &[u8]) {
 mod tests {
     use std::path::Path;
 
-    /// The seeds of a target and what it once stumbled over; says how many.
-    fn replay(target: &str, run: fn(&[u8])) {
-        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let mut seeds = 0;
-        for folder in ["fuzz/corpus", "testdata/crashes"] {
-            let Ok(files) = std::fs::read_dir(workspace.join(folder).join(target)) else {
-                continue;
-            };
-            for file in files {
-                run(&std::fs::read(file.unwrap().path()).unwrap());
-                seeds += 1;
-            }
-        }
-        assert!(seeds > 0, "{target} has no seeds");
-    }
+    use etcd_snap_testdata::fuzz::replay;
 
     /// Every committed snapshot, sound and damaged.
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use etcd_snap::{ErrorKind, NewCluster, Snapshot, VerifyOptions, status, verify};
 use etcd_snap_testdata::database;
+use etcd_snap_testdata::fuzz::replay;
 
 #[path = "../../fuzz/src/initial_cluster.rs"]
 mod initial_cluster;
@@ -31,23 +32,6 @@ fn seeds(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../fuzz/corpus")
         .join(target)
-}
-
-/// The seeds of a target and what it once stumbled over. Those of the targets `wal`, `snap` and `member_json` are replayed inside
-/// of the crate.
-fn replay(target: &str, run: fn(&[u8])) {
-    let crashes = etcd_snap_testdata::folder().join("crashes").join(target);
-    let mut replayed = 0;
-    for folder in [seeds(target), crashes] {
-        let Ok(files) = std::fs::read_dir(folder) else {
-            continue;
-        };
-        for file in files {
-            run(&std::fs::read(file.unwrap().path()).unwrap());
-            replayed += 1;
-        }
-    }
-    assert!(replayed > 0, "{target} has no seeds");
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub mod database;
 pub mod initial_cluster;
 pub mod input;
 pub mod judge;
+pub mod node;
 pub mod pages;
 pub mod records;
 pub mod restore;

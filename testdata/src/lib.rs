@@ -25,6 +25,7 @@ pub mod database;
 pub mod dns;
 pub mod etcd;
 pub mod fake;
+pub mod fuzz;
 mod generated;
 pub mod golden;
 pub mod node;

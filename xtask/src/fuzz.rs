@@ -150,12 +150,14 @@ impl Fuzzer {
         let learned = learned.canonicalize()?;
         let artifacts = workspace().join("fuzz/artifacts").join(target);
         let before = files(&artifacts)?;
-        let seeds = [
-            learned.clone(),
-            workspace().join("fuzz/corpus").join(target),
-            etcd_snap_testdata::folder().join("crashes").join(target),
-        ];
+        if target == "node" {
+            for (name, machine) in etcd_snap_testdata::fuzz::machines()? {
+                fs::write(learned.join(name), machine)?;
+            }
+        }
+        let seeds = etcd_snap_testdata::fuzz::folders(target);
         let mut command = self.command("run", &[target]);
+        command.arg(&learned);
         command.args(seeds.iter().filter(|folder| folder.is_dir()));
         command.args([
             "--",

@@ -15,6 +15,8 @@ use std::path::Path;
 use crate::{Finding, Root};
 
 pub use apply::{ApplyOptions, apply_recovery, resume_recovery, roll_back_recovery};
+#[cfg(fuzzing)]
+pub(crate) use plan::fuzzed;
 pub use plan::{PlanOptions, plan_recovery};
 
 pub use types::{

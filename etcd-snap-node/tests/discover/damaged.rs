@@ -6,6 +6,36 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::*;
 
+#[allow(
+    unreachable_pub,
+    reason = "what the targets do is public in their own crate"
+)]
+#[path = "../../../fuzz/src/node.rs"]
+mod fuzzed;
+
+/// What the fuzz target `node` starts from.
+#[test]
+fn what_the_fuzzer_knows_of_machines_ends_well() -> Result<()> {
+    for (name, files) in etcd_snap_testdata::fuzz::machines()? {
+        let node = fuzzed::run(&files);
+        let expected = found_in(&nodes().join(&name).join("root"))?;
+        let names = |node: &Node| -> Vec<_> {
+            node.etcds
+                .iter()
+                .map(|it| (it.name.clone(), it.title()))
+                .collect()
+        };
+        ensure!(
+            names(&node) == names(&expected),
+            "{name}: {:?} {:?}",
+            names(&node),
+            names(&expected)
+        );
+    }
+    etcd_snap_testdata::fuzz::replay("node", |bytes| drop(fuzzed::run(bytes)));
+    Ok(())
+}
+
 /// A file of a tree, as a path below its root.
 fn files(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
@@ -87,20 +117,6 @@ fn damaged(content: &[u8], damages: &[Damage]) -> Vec<u8> {
     content
 }
 
-/// Everything that can be asked of what was found.
-fn ask_all(node: &Node) {
-    let _ = (node.worst(), node.etcd(None).is_ok());
-    let root = Root::new(&node.root);
-    for etcd in &node.etcds {
-        assert!(etcd.is_called(&etcd.name), "{etcd:?}");
-        let _ = (etcd.title(), etcd.endpoints(), etcd.layout.owner());
-        let _ = (etcd.cluster(&root).is_ok(), etcd.target(&root).is_ok());
-        let _ = (etcd.peer_urls().is_ok(), etcd.new_cluster("token").is_ok());
-    }
-    let text = serde_json::to_string(node).unwrap();
-    assert_eq!(serde_json::from_str::<Node>(&text).unwrap(), *node);
-}
-
 #[test]
 fn whatever_the_files_say_there_is_an_answer() -> Result<()> {
     for (name, folder) in sample(trees()?, 12) {
@@ -127,7 +143,7 @@ fn whatever_the_files_say_there_is_an_answer() -> Result<()> {
             let to = copy.path().join(path.strip_prefix(&root).unwrap());
             let before = fs::read(path).unwrap();
             fs::write(&to, damaged(&before, &damages)).unwrap();
-            ask_all(&found_in(copy.path()).unwrap());
+            fuzzed::ask_all(&found_in(copy.path()).unwrap());
             fs::write(&to, before).unwrap();
             Ok(())
         });

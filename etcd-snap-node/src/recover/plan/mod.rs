@@ -30,6 +30,8 @@ use std::path::Path;
 
 use etcd_snap::{Snapshot, snapshot_members};
 
+#[cfg(fuzzing)]
+pub(crate) use change::fuzzed;
 pub use options::PlanOptions;
 
 use super::{Recovery, RecoveryTarget, StopBy};

@@ -4,6 +4,8 @@
 //! never touched: a drop-in beside it says what differs.
 
 mod diff;
+#[cfg(any(fuzzing, test))]
+pub(crate) mod fuzzed;
 mod manifest;
 mod unit;
 mod yaml;

@@ -92,7 +92,7 @@ fn exec_start(etcd: &Etcd, root: &Root) -> Result<String> {
 
 /// The line with another value of `--data-dir`: a word of its own, or the one behind it. Within the words of a shell, nobody knows
 /// what a change means: there it is no word of its own.
-fn with_other_data_dir(line: &str, new: &str) -> Result<String> {
+pub(super) fn with_other_data_dir(line: &str, new: &str) -> Result<String> {
     let words = systemd::words_of(line)
         .ok_or_else(|| refused(&format!("a quotation has no end in ExecStart=: {line}")))?;
     let mut found = 0;
