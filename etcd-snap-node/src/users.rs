@@ -6,14 +6,20 @@ use std::path::Path;
 
 use crate::{Etcd, Finding, Root, RunBy};
 
-/// The numbers of the unit's user and its group, by the machine's own list, which a copied tree has too; `None` for root, and
-/// where nothing tells.
+/// The numbers of etcd's user and group: those of the pod, or those of the unit by the machine's own list, which a copied tree has too. `None`
+/// for root, and where nothing tells.
 pub(crate) fn user_of(root: &Root, etcd: &Etcd) -> Option<(u32, u32)> {
-    let RunBy::Systemd {
-        user: Some(user), ..
-    } = &etcd.run_by
-    else {
-        return None;
+    let user = match &etcd.run_by {
+        RunBy::StaticPod {
+            run_as_user,
+            run_as_group,
+            ..
+        } => {
+            // Without a group it is that of the user in the image: root's for a number that the image does not know.
+            return run_as_user.map(|user| (user, run_as_group.unwrap_or(0)));
+        }
+        RunBy::Systemd { user, .. } => user.as_ref()?,
+        _ => return None,
     };
     let users = root.read_text(Path::new("/etc/passwd")).ok()?;
     users.lines().find_map(|line| {

@@ -103,6 +103,12 @@ pub enum RunBy {
         image: Option<String>,
         /// What is mounted where.
         mounts: Vec<Mount>,
+        /// The number of the user that it runs as, unless that is root.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_as_user: Option<u32>,
+        /// The number of the group that it runs as, where the manifest says it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        run_as_group: Option<u32>,
     },
     /// By systemd.
     Systemd {

@@ -39,6 +39,8 @@ pub(crate) struct PodMember {
     pub(crate) container: String,
     pub(crate) image: Option<String>,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) run_as_user: Option<u32>,
+    pub(crate) run_as_group: Option<u32>,
     /// Volumes that are no hostPath: their names, and the word for their kind.
     pub(crate) other_volumes: Vec<(String, String)>,
     pub(crate) invocation: Invocation,
@@ -339,6 +341,7 @@ fn member(
         .filter(|mount| mount.host_path.is_none())
         .filter_map(|mount| Some((mount.volume.clone(), mounts::kind_of(pod, &mount.volume)?)))
         .collect();
+    let (run_as_user, run_as_group) = pod.runs_as(container);
     if pod.is_mirror() {
         findings.push(
             Finding::warning(
@@ -385,6 +388,8 @@ fn member(
         container: container.name.clone().unwrap_or_default(),
         image: container.image.clone(),
         mounts,
+        run_as_user,
+        run_as_group,
         other_volumes,
         invocation,
         findings,

@@ -26,6 +26,7 @@ pub(super) struct Spec {
     pub(super) containers: Option<Vec<Container>>,
     pub(super) volumes: Option<Vec<Volume>>,
     pub(super) node_name: Option<String>,
+    pub(super) security_context: Option<SecurityContext>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +39,15 @@ pub(super) struct Container {
     pub(super) working_dir: Option<PathBuf>,
     pub(super) env: Option<Vec<EnvVar>>,
     pub(super) volume_mounts: Option<Vec<VolumeMount>>,
+    pub(super) security_context: Option<SecurityContext>,
+}
+
+/// Of a container it goes before that of its pod.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SecurityContext {
+    pub(super) run_as_user: Option<i64>,
+    pub(super) run_as_group: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -93,6 +103,21 @@ impl Pod {
             .as_ref()
             .and_then(|it| it.name.as_deref())
             .unwrap_or_default()
+    }
+
+    /// The user, unless it is root, and the group of a container.
+    pub(super) fn runs_as(&self, container: &Container) -> (Option<u32>, Option<u32>) {
+        let pods = self
+            .spec
+            .as_ref()
+            .and_then(|it| it.security_context.as_ref());
+        let own = container.security_context.as_ref();
+        let number = |field: fn(&SecurityContext) -> Option<i64>| {
+            let number = own.and_then(field).or_else(|| pods.and_then(field))?;
+            u32::try_from(number).ok()
+        };
+        let user = number(|it| it.run_as_user).filter(|user| *user != 0);
+        (user, number(|it| it.run_as_group))
     }
 
     pub(super) fn namespace(&self) -> &str {

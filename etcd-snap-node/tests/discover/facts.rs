@@ -26,6 +26,7 @@ const FACTS: &[Facts] = &[
     ),
     ("kubeadm-1.34", Some(("north", DATA, LOCAL)), &[]),
     ("kubeadm-1.35", Some(("north", DATA, LOCAL)), &[]),
+    ("kubeadm-rootless", Some(("north", DATA, LOCAL)), &[]),
     (
         "kubeadm-ipv6",
         Some(("six", DATA, "https://[::1]:2379")),

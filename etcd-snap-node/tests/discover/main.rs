@@ -5,11 +5,12 @@ mod damaged;
 mod facts;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use etcd_snap_node::{DiscoverOptions, Node, Root, discover};
+use etcd_snap_node::{DiscoverOptions, Node, Root, RunBy, discover};
 
 /// Certificates of the trees are judged by this time: 2026-11-26.
 fn now() -> SystemTime {
@@ -96,6 +97,48 @@ fn real_machines_are_understood_where_they_are_at_hand() -> Result<()> {
             "nothing is said of {name}"
         );
     }
+    Ok(())
+}
+
+/// kubeadm without root: the data has to belong to the user of the pod.
+#[test]
+fn data_of_another_user_than_the_pods_is_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let manifest = "etc/kubernetes/manifests/etcd.yaml";
+    let to = folder.path().join(manifest);
+    fs::create_dir_all(to.parent().context("a parent")?)?;
+    fs::copy(nodes().join("kubeadm-rootless/root").join(manifest), &to)?;
+    let data = folder.path().join("var/lib/etcd");
+    fs::create_dir_all(data.join("member"))?;
+    let (uid, gid) = fs::metadata(&data).map(|it| (it.uid(), it.gid()))?;
+
+    let differs = |user: &str| -> Result<bool> {
+        let text = fs::read_to_string(&to)?;
+        fs::write(&to, text.replace("994", user))?;
+        let node = found_in(folder.path())?;
+        let mut findings = node.etcd(None)?.findings.iter();
+        let differs = findings.any(|it| it.code == "owner-differs");
+        fs::write(&to, text)?;
+        Ok(differs)
+    };
+    ensure!(differs(&(uid + 1000).to_string())?);
+    ensure!(!differs(&uid.to_string())?);
+    // What the container says goes before what the pod says.
+    let text = fs::read_to_string(&to)?.replace(
+        "      allowPrivilegeEscalation: false\n",
+        &format!("      runAsUser: {}\n      runAsGroup: {gid}\n", uid + 2000),
+    );
+    fs::write(&to, &text)?;
+    let node = found_in(folder.path())?;
+    let RunBy::StaticPod {
+        run_as_user,
+        run_as_group,
+        ..
+    } = node.etcd(None)?.run_by
+    else {
+        anyhow::bail!("{node:#?}");
+    };
+    ensure!((run_as_user, run_as_group) == (Some(uid + 2000), Some(gid)));
     Ok(())
 }
 

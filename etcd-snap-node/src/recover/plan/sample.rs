@@ -79,6 +79,8 @@ impl Machine {
                     mount("etcd-certs", "/etc/kubernetes/pki/etcd"),
                     mount("etcd-data", "/var/lib/etcd"),
                 ],
+                run_as_user: None,
+                run_as_group: None,
             },
             Layout::Kubeadm,
         );

@@ -113,6 +113,8 @@ impl World {
             container: "etcd".into(),
             image: None,
             mounts: Vec::new(),
+            run_as_user: None,
+            run_as_group: None,
         };
         world.recovery.stop = StopBy::Manifests {
             directory,

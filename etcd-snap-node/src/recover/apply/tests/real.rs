@@ -37,6 +37,8 @@ fn described(machine: &Machine) -> Etcd {
             container: "etcd".into(),
             image: None,
             mounts: Vec::new(),
+            run_as_user: None,
+            run_as_group: None,
         };
     }
     etcd
