@@ -55,6 +55,16 @@ pub(crate) fn directories(root: &Root, findings: &mut Vec<Finding>) -> Directori
             .iter()
             .filter_map(|file| static_pod_path(root, file, findings))
             .collect();
+        // Drop-ins are merged into it in their order: the last one counts (kubelet 1.28, for everybody since 1.30).
+        for directory in values(&flags, "--config-dir") {
+            let drop_ins = drop_ins(root, &directory);
+            let mut set = drop_ins
+                .iter()
+                .filter_map(|file| static_pod_path(root, file, findings));
+            if let Some(path) = set.next_back() {
+                configured = vec![path];
+            }
+        }
     }
     let usual = PathBuf::from(USUAL);
     let unwatched = (!configured.is_empty() && !configured.contains(&usual)).then(|| usual.clone());
@@ -98,6 +108,21 @@ pub(crate) fn files(root: &Root, directory: &Path, findings: &mut Vec<Finding>) 
         .map(|name| directory.join(name))
         .filter(|path| is_file(path))
         .collect()
+}
+
+/// What ends in `.conf` below a directory, in the order in which kubelet walks through it; links to directories are not followed.
+fn drop_ins(root: &Root, directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for name in root.names(directory).unwrap_or_default() {
+        let path = directory.join(name);
+        let is_directory = |it: fs::Metadata| it.is_dir();
+        if fs::symlink_metadata(root.open_as(&path)).is_ok_and(is_directory) {
+            files.extend(drop_ins(root, &path));
+        } else if path.extension().is_some_and(|it| it == "conf") {
+            files.push(path);
+        }
+    }
+    files
 }
 
 #[derive(Deserialize)]
@@ -220,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flag_beats_the_file_and_the_file_beats_the_default() {
+    fn the_flag_beats_drop_ins_and_those_the_file_and_the_file_the_default() {
         let config = ("var/lib/kubelet/config.yaml", "staticPodPath: /etc/pods\n");
         let flag = (
             "etc/systemd/system/kubelet.service.d/10-kubeadm.conf",
@@ -228,8 +253,20 @@ mod tests {
         );
         let other = ("etc/default/kubelet", "ARGS='--config /etc/k.yaml'\n");
         let others = ("etc/k.yaml", "{\"staticPodPath\": \"/etc/json\"}");
+        let directory = (
+            "etc/default/kubelet",
+            "ARGS=--config-dir=/etc/kubelet.conf.d\n",
+        );
+        let first = ("etc/kubelet.conf.d/10-a.conf", "staticPodPath: /etc/a\n");
+        let second = ("etc/kubelet.conf.d/20/b.conf", "staticPodPath: /etc/b\n");
+        let third = ("etc/kubelet.conf.d/30-c.conf", "maxPods: 3\n");
+        let ignored = ("etc/kubelet.conf.d/40.yaml", "staticPodPath: /etc/no\n");
         for (files, expected) in [
             (&[][..], USUAL),
+            (&[config, directory], "/etc/pods"),
+            (&[config, directory, first, third, ignored], "/etc/a"),
+            (&[directory, first, second, third], "/etc/b"),
+            (&[flag, directory, first], "/etc/flag"),
             (&[config], "/etc/pods"),
             (&[config, flag], "/etc/flag"),
             (&[config, other, others], "/etc/json"),
