@@ -10,6 +10,7 @@ pub(super) struct Settings {
     pub(super) other_commands: Vec<String>,
     pub(super) environment: Vec<String>,
     pub(super) environment_files: Vec<String>,
+    pub(super) pass_environment: Vec<String>,
     pub(super) unset_environment: Vec<String>,
     pub(super) kind: String,
     pub(super) user: String,
@@ -27,6 +28,7 @@ impl Settings {
             }
             "Environment" => &mut self.environment,
             "EnvironmentFile" => &mut self.environment_files,
+            "PassEnvironment" => &mut self.pass_environment,
             "UnsetEnvironment" => &mut self.unset_environment,
             "Type" => return self.kind = value,
             "User" => return self.user = value,

@@ -209,6 +209,10 @@ fn what_keeps_a_unit_from_starting_is_found() {
             "ExecStart=/usr/bin/etcd\nRootDirectory=/srv",
             ("wrapper", Warning),
         ),
+        (
+            "ExecStart=/usr/bin/etcd\nPassEnvironment=HOME ETCD_NAME ETCD_DEBUG\nEnvironment=ETCD_DEBUG=1",
+            ("variable-unknown", Warning),
+        ),
         ("ExecStart=/usr/bin/true", ("not-etcd", Note)),
     ] {
         let service = Tree::unit(lines, &[]).only();
