@@ -30,16 +30,8 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
                 .any(|it| it.pod.starts_with("kube-apiserver"))
         }
         StopBy::Unit { unit } => {
-            if root.is_this_machine() && !root.exists(Path::new("/run/systemd/system")) {
-                findings.push(
-                    Finding::error(
-                        "systemd-absent",
-                        format!("systemd does not run here, so nobody can stop and start {unit}"),
-                    )
-                    .with_remedy(
-                        "run this on the machine itself, not in a container or a rescue system",
-                    ),
-                );
+            if root.is_this_machine() {
+                findings.extend(systemd_absent(Path::new("/run/systemd/system"), unit));
             }
             false
         }
@@ -48,6 +40,17 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
         findings.extend(api_server(API_SERVER, planned.options.question));
     }
     findings
+}
+
+/// `running` is there while systemd runs the machine, as sd_booted(3) says.
+fn systemd_absent(running: &Path, unit: &str) -> Option<Finding> {
+    (!running.is_dir()).then(|| {
+        Finding::error(
+            "systemd-absent",
+            format!("systemd does not run here, so nobody can stop and start {unit}"),
+        )
+        .with_remedy("run this on the machine itself, not in a container or a rescue system")
+    })
 }
 
 /// Every process names its program, as far as 15 letters.
@@ -88,6 +91,17 @@ mod tests {
         assert!(finding.message.contains(&port.to_string()));
         drop(listener);
         assert_eq!(api_server(port, Duration::from_secs(10)), None);
+    }
+
+    #[test]
+    fn systemd_is_known_by_its_directory() {
+        let run = tempfile::tempdir().unwrap();
+        let running = run.path().join("system");
+        let finding = systemd_absent(&running, "etcd.service").unwrap();
+        assert_eq!(finding.code, "systemd-absent");
+        assert!(finding.message.contains("etcd.service"));
+        fs::create_dir(&running).unwrap();
+        assert_eq!(systemd_absent(&running, "etcd.service"), None);
     }
 
     #[test]
