@@ -422,6 +422,28 @@ mod tests {
     }
 
     #[test]
+    fn what_had_the_place_comes_back_even_without_a_database_and_not_an_earlier_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let [staged, target] = places(folder.path());
+        made(&target, "old");
+        made(&staged, "new");
+        let member = target.data_dir().join("member");
+        fs::remove_dir_all(member.join("snap")).unwrap();
+        fs::remove_dir_all(member.join("wal")).unwrap();
+        fs::write(member.join("mark"), "").unwrap();
+        // Sorts behind all that this program makes.
+        let earlier = target.data_dir().join("member.old-of-hand");
+        fs::create_dir_all(earlier.join("snap")).unwrap();
+        fs::write(earlier.join("snap/db"), "").unwrap();
+
+        let report = swap_member(&staged, &target, &SwapOptions::default()).unwrap();
+        let options = UndoOptions::default().with_earlier(["member.old-of-hand".into()]);
+        let undone = undo_restore(target.data_dir(), &options).unwrap();
+        assert_eq!(undone.put_back, Some(report.replaced.unwrap().member_dir));
+        assert!(member.join("mark").exists() && earlier.join("snap/db").exists());
+    }
+
+    #[test]
     fn a_log_of_its_own_goes_and_comes_with_its_member_even_where_none_was() {
         let folder = tempfile::tempdir().unwrap();
         let [staged, target] = places(folder.path());

@@ -1,5 +1,6 @@
 //! The old member, back in its place.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::{Error, ErrorKind, Result};
 #[derive(Clone)]
 pub struct UndoOptions {
     wal_dir: Option<PathBuf>,
+    earlier: Option<Vec<OsString>>,
     observer: Arc<dyn Observer>,
     storage: Arc<dyn Storage>,
 }
@@ -30,6 +32,7 @@ impl Default for UndoOptions {
     fn default() -> Self {
         Self {
             wal_dir: None,
+            earlier: None,
             observer: Arc::new(Silent),
             storage: Arc::new(Disk),
         }
@@ -41,6 +44,14 @@ impl UndoOptions {
     #[must_use]
     pub fn with_wal_dir(mut self, wal_dir: impl Into<PathBuf>) -> Self {
         self.wal_dir = Some(wal_dir.into());
+        self
+    }
+
+    /// The names of old members that are not meant: they were in the data directory before the restore that is taken back. The newest
+    /// of the others comes back, even if it never had a database; without this, the newest that has one.
+    #[must_use]
+    pub fn with_earlier(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.earlier = Some(names.into_iter().collect());
         self
     }
 
@@ -62,6 +73,7 @@ impl fmt::Debug for UndoOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("UndoOptions")
             .field("wal_dir", &self.wal_dir)
+            .field("earlier", &self.earlier)
             .finish_non_exhaustive()
     }
 }
@@ -125,7 +137,10 @@ pub fn undo_restore(data_dir: impl AsRef<Path>, options: &UndoOptions) -> Result
         }
     }
     tell(observer, &Event::Started(Phase::Lock))?;
-    let old = newest_old(&data_dir)?;
+    let old = match &options.earlier {
+        None => newest_old(&data_dir)?,
+        Some(earlier) => newest(&data_dir, |name| !earlier.contains(name))?,
+    };
     let _lock = lock_database(storage.as_ref(), &data_dir)?;
     let directory = data_dir.join("member");
     let database = directory.join("snap").join("db");
@@ -180,6 +195,10 @@ fn old_wal(old: &Path, directory: &Path, options: &UndoOptions) -> Result<Coming
                 wal: in_member,
             });
         }
+        if options.earlier.is_some() {
+            // It is known to be what had the place, WAL or not.
+            return Ok(ComingWal::Inside);
+        }
         return Err(Error::invalid(format!(
             "{} has no WAL in it, so the member had it in another directory: name that with --wal-dir",
             old.display()
@@ -215,11 +234,17 @@ fn old_wal(old: &Path, directory: &Path, options: &UndoOptions) -> Result<Coming
 
 const OLD: &str = "member.old-";
 
-/// The times in the names sort as they pass.
 pub(super) fn newest_old(data_dir: &Path) -> Result<PathBuf> {
-    let old = names(data_dir)?.into_iter().filter(|name| {
-        name.to_string_lossy().starts_with(OLD) && data_dir.join(name).join("snap/db").exists()
-    });
+    newest(data_dir, |name| {
+        data_dir.join(name).join("snap/db").exists()
+    })
+}
+
+/// The times in the names sort as they pass.
+fn newest(data_dir: &Path, is_meant: impl Fn(&OsString) -> bool) -> Result<PathBuf> {
+    let old = names(data_dir)?
+        .into_iter()
+        .filter(|name| name.to_string_lossy().starts_with(OLD) && is_meant(name));
     old.max().map(|name| data_dir.join(name)).ok_or_else(|| {
         Error::new(
             ErrorKind::NotFound,
