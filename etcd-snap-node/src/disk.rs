@@ -115,14 +115,16 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-/// Removes a directory if nothing is in it.
+/// Removes a directory if nothing is in it, and it is no mount point.
 pub(crate) fn remove_empty_directory(path: &Path) -> Result<()> {
     match fs::remove_dir(path) {
         Ok(()) => sync_directory_of(path),
         Err(e)
             if matches!(
                 e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::DirectoryNotEmpty
+                    | io::ErrorKind::ResourceBusy
             ) =>
         {
             Ok(())

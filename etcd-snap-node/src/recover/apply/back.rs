@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use etcd_snap::api::messages::StatusResponse;
 use etcd_snap::{SwapOptions, UndoOptions, is_half_changed, swap_member, undo_restore};
 
 use super::journal::{Course, State};
@@ -14,6 +15,7 @@ impl Run<'_> {
     /// Everything is as it was before.
     pub(super) fn back(mut self) -> Result<RecoveryReport> {
         if self.journal.back.is_none() {
+            self.require_way_back()?;
             let steps = self.way_back();
             self.journal.back = Some(Course::of(steps));
         }
@@ -21,11 +23,58 @@ impl Run<'_> {
         self.save()?;
         let steps = self.course().steps.clone();
         for step in steps {
-            if !self.course().is_done(step.number) {
+            let course = self.course();
+            if !course.is_done(step.number) || course.must_be_sure(step.action) {
                 self.step(&step, Self::course, Self::perform_back)?;
             }
         }
         self.close(State::RolledBack)
+    }
+
+    /// What would only be found when etcd is stopped: until then nothing is changed, and the recovery stays what it is.
+    fn require_way_back(&self) -> Result<()> {
+        if self.journal.forward.has_begun(Action::Swap) {
+            self.require_old_member()?;
+        }
+        Ok(())
+    }
+
+    /// The old member is where it was put, and is the newest.
+    fn require_old_member(&self) -> Result<()> {
+        let (RecoveryTarget::InPlace { data_dir, .. }, Some(old)) =
+            (&self.recovery().target, &self.journal.facts.old_data)
+        else {
+            return Ok(());
+        };
+        let place = self.place();
+        if !self.root().exists(old) {
+            // An earlier run may have put it back.
+            if !self.is_new(place.data_dir()) || is_half_changed(place.data_dir())? {
+                return Ok(());
+            }
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the old member is gone: {} is not there", old.display()),
+            )
+            .with_path(old)
+            .with_remedy("bring it back to that place; this run has changed nothing"));
+        }
+        match self.newest_old(data_dir) {
+            Some(newest) if newest != *old => Err(Error::new(
+                ErrorKind::Refused,
+                format!(
+                    "the old member is {}, and there is a newer one, {}: somebody has restored to {} since",
+                    old.display(),
+                    newest.display(),
+                    data_dir.display()
+                ),
+            )
+            .with_remedy(format!(
+                "if {} is the one that is to come back, move the other one away",
+                old.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn course(&mut self) -> &mut Course {
@@ -55,9 +104,6 @@ impl Run<'_> {
                 "give files the content that they had".into(),
             ));
         }
-        if begun(Action::Stage) {
-            steps.push((Action::Stage, "remove what was made aside".into()));
-        }
         if begun(Action::Stop) {
             let (_, start) = self.stop_and_start();
             steps.push((Action::Start, start));
@@ -65,6 +111,10 @@ impl Run<'_> {
                 Action::WaitUntilServing,
                 "wait until etcd serves, if it did before".into(),
             ));
+        }
+        // Nothing waits for it.
+        if begun(Action::Stage) {
+            steps.push((Action::Stage, "remove what was made aside".into()));
         }
         let numbered = steps.into_iter().enumerate();
         numbered
@@ -116,6 +166,7 @@ impl Run<'_> {
             Some(false) => return self.move_out(),
             Some(true) => {}
         }
+        self.require_old_member()?;
         let is_swapped = match &self.journal.facts.old_data {
             Some(old) => self.root().exists(old),
             None => {
@@ -125,26 +176,9 @@ impl Run<'_> {
         if !is_swapped && !is_half_changed(place.data_dir())? {
             return Ok(());
         }
-        if let Some(old) = &self.journal.facts.old_data
-            && let Some(newest) = self.newest_old(&data_dir)
-            && self.root().exists(old)
-            && newest != *old
-        {
-            return Err(Error::new(
-                ErrorKind::Refused,
-                format!(
-                    "the old member is {}, and there is a newer one, {}: somebody has restored to {} since",
-                    old.display(),
-                    newest.display(),
-                    data_dir.display()
-                ),
-            )
-            .with_remedy(format!(
-                "if {} is the one that is to come back, move the other one away",
-                old.display()
-            )));
-        }
-        let mut options = UndoOptions::default().with_observer(self.of_library());
+        let mut options = UndoOptions::default()
+            .with_earlier(self.earlier(&data_dir))
+            .with_observer(self.of_library());
         if let Some(wal_dir) = &wal_dir {
             options = options.with_wal_dir(self.on_disk(wal_dir));
         }
@@ -203,13 +237,34 @@ impl Run<'_> {
             );
             return self.note(note);
         }
-        self.remove_staged()
+        if !self.journal.facts.is_staging {
+            return Ok(());
+        }
+        match self.remove_staged() {
+            Err(e) if e.kind() == ErrorKind::Refused => self.note(format!("{e}: it is left alone")),
+            removed => removed,
+        }
     }
 
     /// All manifests are what and where they were, etcd's first; or the unit runs.
     fn start_again(&mut self) -> Result<()> {
-        self.start()?;
-        self.others_back()
+        // What cannot be put back keeps nothing else from it.
+        let started = self.start();
+        self.others_back().and(started)
+    }
+
+    fn require_cluster_as_before(&self, status: &StatusResponse) -> Result<()> {
+        let found = status.header.map(|it| it.cluster_id);
+        match (found, self.journal.facts.served_cluster_id) {
+            (Some(found), Some(before)) if found != before => Err(Error::new(
+                ErrorKind::Unproven,
+                format!(
+                    "etcd serves, and is a member of the cluster {found:x}, where it was one of {before:x} before: it does not run on what was put back"
+                ),
+            )
+            .with_remedy("look at what starts it, and with which data directory")),
+            _ => Ok(()),
+        }
     }
 
     /// An etcd that did not serve before is not waited for: it may be why there was a recovery.
@@ -221,7 +276,7 @@ impl Run<'_> {
         }
         loop {
             let last = match self.ask()? {
-                Answer::Serves(_) => return Ok(()),
+                Answer::Serves(status) => return self.require_cluster_as_before(&status),
                 Answer::NoLeader(why) => format!("it listens, and has no leader: {why}"),
                 Answer::Closed(why) => why,
             };

@@ -103,10 +103,14 @@ pub(super) fn require_unchanged(recovery: &Recovery, root: &Root) -> Result<()> 
             return Err(changed(&data_dir, what));
         }
     }
-    if let RecoveryTarget::InPlace { staged, .. } = &recovery.target
-        && root.exists(staged)
-    {
-        return Err(changed(staged, "has appeared"));
+    match &recovery.target {
+        RecoveryTarget::InPlace { staged, .. } if root.exists(staged) => {
+            return Err(changed(staged, "has appeared"));
+        }
+        RecoveryTarget::NewDataDir { data_dir } if !root.names(data_dir)?.is_empty() => {
+            return Err(changed(data_dir, "has got something in it"));
+        }
+        _ => {}
     }
     let snapshot = Snapshot::open(&recovery.snapshot)?;
     require_snapshot(recovery, &snapshot)

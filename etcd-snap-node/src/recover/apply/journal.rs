@@ -72,10 +72,22 @@ pub(super) struct Done {
 pub(super) struct Facts {
     /// Whether the member served before it was stopped.
     pub(super) served: Option<bool>,
+    /// The cluster that it was a member of then.
+    #[serde(default)]
+    pub(super) served_cluster_id: Option<u64>,
+    /// Whether a run has begun to make the new member, so that what is found in its place is this recovery's.
+    #[serde(default)]
+    pub(super) is_staging: bool,
+    /// Whether the directory that it is made in was there before.
+    #[serde(default)]
+    pub(super) had_home: bool,
     /// The HashKV of the new member, before any server has run on it.
     pub(super) expected: Option<HashKv>,
     /// Whether there was a member where the new one went.
     pub(super) had_member: Option<bool>,
+    /// Old members that were kept there before the swap.
+    #[serde(default)]
+    pub(super) earlier: Vec<String>,
     /// Where the old member is.
     pub(super) old_data: Option<PathBuf>,
     /// Directories that were made for files that are.
@@ -96,6 +108,7 @@ impl Course {
     }
 
     pub(super) fn finish(&mut self, number: usize, duration_ms: u64) {
+        self.done.retain(|done| done.number != number);
         self.done.push(Done {
             number,
             duration_ms,
@@ -110,6 +123,12 @@ impl Course {
     pub(super) fn has_begun(&self, action: Action) -> bool {
         let mut steps = self.steps.iter();
         steps.any(|step| step.action == action && step.number <= self.begun)
+    }
+
+    /// Whether what is done is done again, because the machine may have been started since, and etcd with it: until etcd is to
+    /// be started, it has to be stopped.
+    pub(super) fn must_be_sure(&self, action: Action) -> bool {
+        matches!(action, Action::Stop | Action::WaitUntilStopped) && !self.has_begun(Action::Start)
     }
 
     /// What was done, with the milliseconds of each.
@@ -155,6 +174,15 @@ impl Journal {
             back: None,
             facts: Facts::default(),
         }
+    }
+
+    /// This process works on it now.
+    fn taken_over(mut self) -> Self {
+        self.run = RunBy {
+            pid: std::process::id(),
+            since: now(),
+        };
+        self
     }
 
     /// `a recovery of m1 (etcd.service) from /backup.db that was begun at ...: 3 of 8 steps are done, ...`.
@@ -241,24 +269,20 @@ impl Book {
     /// The recovery that is under way.
     pub(super) fn require_unfinished(&self) -> Result<Journal> {
         let directory = self.journal.parent().unwrap_or(Path::new("/"));
-        let mut journal = self.find()?.ok_or_else(|| no_recovery(directory))?;
-        journal.run = RunBy {
-            pid: std::process::id(),
-            since: now(),
-        };
-        Ok(journal)
+        let journal = self.find()?.ok_or_else(|| no_recovery(directory))?;
+        Ok(journal.taken_over())
     }
 
     /// The recovery to take back: the one that is under way, or the last one, if it has come to its end.
     pub(super) fn require_to_roll_back(&self) -> Result<Journal> {
-        if self.find()?.is_none() {
-            self.reopen_last()?;
+        match self.find()? {
+            Some(journal) => Ok(journal.taken_over()),
+            None => self.reopen_last(),
         }
-        self.require_unfinished()
     }
 
-    /// Gives the journal of the last recovery its name again, if that is over and was not taken back.
-    fn reopen_last(&self) -> Result<()> {
+    /// The journal of the last recovery gets its name again, if that is over and was not taken back.
+    fn reopen_last(&self) -> Result<Journal> {
         let directory = self.on_disk.parent().unwrap_or(Path::new("/"));
         let failed = |e| Error::io("look into", directory, e);
         let mut kept = Vec::new();
@@ -271,17 +295,29 @@ impl Book {
                 kept.push((written.map_err(failed)?, entry.path()));
             }
         }
+        let shown = self.journal.parent().unwrap_or(Path::new("/"));
         let Some((_, last)) = kept.into_iter().max() else {
-            return Ok(());
+            return Err(no_recovery(shown));
         };
         match read(&last, &last)? {
-            Some(journal) if journal.state == State::Done => disk::rename_new(&last, &self.on_disk),
-            _ => Ok(()),
+            Some(journal) if journal.state == State::Done => {
+                disk::rename_new(&last, &self.on_disk)?;
+                Ok(journal.taken_over())
+            }
+            _ => Err(no_recovery(shown)),
         }
     }
 
+    /// The journal of a recovery that is not over. One that is, and whose run died before it could say so by its name, gets that.
     fn find(&self) -> Result<Option<Journal>> {
-        read(&self.on_disk, &self.journal)
+        let found = read(&self.on_disk, &self.journal)?;
+        match found {
+            Some(journal) if matches!(journal.state, State::Done | State::RolledBack) => {
+                self.keep()?;
+                Ok(None)
+            }
+            found => Ok(found),
+        }
     }
 
     pub(super) fn write(&self, journal: &Journal) -> Result<()> {
@@ -293,6 +329,10 @@ impl Book {
     /// Keeps the journal of a recovery that is over under another name, and says which.
     pub(super) fn close(&self, journal: &Journal) -> Result<PathBuf> {
         self.write(journal)?;
+        self.keep()
+    }
+
+    fn keep(&self) -> Result<PathBuf> {
         let stamp = stamp(SystemTime::now());
         for n in 1..1000_u32 {
             let name = match n {

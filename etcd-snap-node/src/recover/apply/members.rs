@@ -32,9 +32,12 @@ impl Run<'_> {
         Ok(cluster.with_connect_timeout(LONGEST))
     }
 
-    /// Whether the member serves at this moment.
-    pub(super) fn serves_now(&self) -> bool {
-        matches!(self.ask(), Ok(Answer::Serves(_)))
+    /// The status of the member, if it serves at this moment.
+    pub(super) fn serves_now(&self) -> Option<Box<StatusResponse>> {
+        match self.ask() {
+            Ok(Answer::Serves(status)) => Some(status),
+            _ => None,
+        }
     }
 
     /// What it says of itself.

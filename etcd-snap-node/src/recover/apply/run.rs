@@ -91,7 +91,9 @@ impl<'o> Run<'o> {
         self.journal.state = State::UnderWay;
         self.save()?;
         for step in self.journal.forward.steps.clone() {
-            if self.journal.forward.is_done(step.number) {
+            if self.journal.forward.is_done(step.number)
+                && !self.journal.forward.must_be_sure(step.action)
+            {
                 continue;
             }
             let ended = self.step(&step, |run| &mut run.journal.forward, Self::perform)?;

@@ -9,14 +9,19 @@ use etcd_snap::{
 
 use super::Run;
 use crate::recover::RecoveryTarget;
+use crate::recover::apply::checks::require_snapshot;
 use crate::{Error, ErrorKind, Result, disk};
 
 impl Run<'_> {
     /// The member is made, whole or not at all. One that a run has made which died behind that is taken if it is sound.
     pub(in super::super) fn stage(&mut self) -> Result<()> {
         let target = self.staged();
-        if target.data_dir().join("member").exists() {
-            match self.inspect(target.data_dir()) {
+        let home = target.data_dir();
+        if home.join("member").symlink_metadata().is_ok() {
+            if !self.journal.facts.is_staging {
+                return Err(foreign(home));
+            }
+            match self.inspect(home) {
                 Ok(expected) => {
                     self.journal.facts.expected = Some(expected);
                     return Ok(());
@@ -25,9 +30,16 @@ impl Run<'_> {
                 Err(_) => self.remove_staged()?,
             }
         }
-        self.make_home(target.data_dir())?;
+        if !self.journal.facts.is_staging {
+            self.journal.facts.is_staging = true;
+            self.journal.facts.had_home = home.symlink_metadata().is_ok();
+            self.save()?;
+        }
+        self.make_home(home)?;
         let recovery = self.recovery();
+        // The name may be that of another snapshot by now: what is looked at here is what is restored.
         let snapshot = Snapshot::open(&recovery.snapshot)?;
+        require_snapshot(recovery, &snapshot)?;
         let mut options = recovery.restore.options()?.with_observer(self.of_library());
         if let Some(owner) = self.owner()? {
             options = options.with_owner(owner);
@@ -64,15 +76,16 @@ impl Run<'_> {
 
     /// The directory that it is made in has the owner and the label of the data that is there: what is made inside takes after it.
     fn make_home(&self, home: &Path) -> Result<()> {
-        let mut above = Vec::new();
-        let mut next = Some(home);
+        // A run may have died before it could give it away.
+        let mut homes = vec![home.to_owned()];
+        let mut next = home.parent();
         while let Some(directory) = next.filter(|directory| !directory.exists()) {
-            above.push(directory.to_owned());
+            homes.push(directory.to_owned());
             next = directory.parent();
         }
         disk::make_directory(home, 0o700)?;
         let like = self.like();
-        for directory in above {
+        for directory in homes {
             if let Some(like) = &like {
                 disk::own_like(&directory, like)?;
             }
@@ -129,9 +142,16 @@ impl Run<'_> {
     pub(in super::super) fn remove_staged(&self) -> Result<()> {
         let target = self.staged();
         if let RecoveryTarget::NewDataDir { .. } = self.recovery().target {
-            // The directory itself may have been there.
-            disk::remove_tree(&target.data_dir().join("member"))?;
-            return disk::remove_empty_directory(target.data_dir());
+            let home = target.data_dir();
+            let member = home.join("member");
+            if member.symlink_metadata().is_ok() && !self.is_new(home) {
+                return Err(foreign(home));
+            }
+            disk::remove_tree(&member)?;
+            return match self.journal.facts.had_home {
+                true => Ok(()),
+                false => disk::remove_empty_directory(home),
+            };
         }
         disk::remove_tree(target.data_dir())?;
         match target.wal_dir() {
@@ -139,4 +159,16 @@ impl Run<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn foreign(home: &Path) -> Error {
+    Error::new(
+        ErrorKind::Refused,
+        format!(
+            "{} holds a member that this recovery has not made",
+            home.display()
+        ),
+    )
+    .with_path(home)
+    .with_remedy("move it away if nobody needs it")
 }

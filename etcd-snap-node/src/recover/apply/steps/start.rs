@@ -24,12 +24,9 @@ impl Run<'_> {
         disk::remove_empty_directory(&aside)
     }
 
-    pub(in super::super) fn put_back(&self, etcds: bool) -> Result<()> {
-        for manifest in self.etcd_last().iter().rev() {
-            if self.is_etcds(manifest) == etcds {
-                self.move_manifest(manifest, &manifest.to, &manifest.from)?;
-            }
-        }
-        Ok(())
+    fn put_back(&mut self, etcds: bool) -> Result<()> {
+        let mut manifests = self.etcd_last();
+        manifests.retain(|manifest| self.is_etcds(manifest) == etcds);
+        self.move_manifests(manifests.iter().rev().map(|it| (it, &*it.from)))
     }
 }

@@ -1,6 +1,6 @@
 //! What uses etcd, and etcd itself, are stopped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use etcd_snap::Digest;
 
@@ -13,19 +13,29 @@ impl Run<'_> {
     /// Manifests are moved out, those that use etcd first; or the unit is stopped.
     pub(in super::super) fn stop(&mut self) -> Result<()> {
         if self.journal.facts.served.is_none() {
-            self.journal.facts.served = Some(self.serves_now());
+            let status = self.serves_now();
+            self.journal.facts.served = Some(status.is_some());
+            let header = status.and_then(|status| status.header);
+            self.journal.facts.served_cluster_id = header.map(|header| header.cluster_id);
             self.save()?;
+        }
+        // None is moved where another one cannot be.
+        for manifest in self.etcd_last() {
+            if self.place_of(&manifest)? == manifest.from {
+                self.require_known(&manifest, &manifest.from)?;
+            }
         }
         self.stop_all()
     }
 
-    pub(in super::super) fn stop_all(&self) -> Result<()> {
+    pub(in super::super) fn stop_all(&mut self) -> Result<()> {
         match &self.recovery().stop {
             StopBy::Unit { unit } => self.systemctl(&["stop", unit]),
             StopBy::Manifests {
                 directory, aside, ..
             } => {
-                let on_disk = self.on_disk(directory);
+                let (directory, aside) = (directory.clone(), aside.clone());
+                let on_disk = self.on_disk(&directory);
                 if !on_disk.is_dir() {
                     return Err(Error::new(
                         ErrorKind::NotFound,
@@ -33,11 +43,9 @@ impl Run<'_> {
                     )
                     .with_path(directory));
                 }
-                disk::make_directory(&self.on_disk(aside), 0o700)?;
-                for manifest in self.etcd_last() {
-                    self.move_manifest(&manifest, &manifest.from, &manifest.to)?;
-                }
-                Ok(())
+                disk::make_directory(&self.on_disk(&aside), 0o700)?;
+                let manifests = self.etcd_last();
+                self.move_manifests(manifests.iter().map(|it| (it, &*it.to)))
             }
         }
     }
@@ -74,59 +82,88 @@ impl Run<'_> {
         std::iter::once(manifest.sha256).chain(after).collect()
     }
 
-    /// Renames a manifest that may have been renamed already.
-    pub(in super::super) fn move_manifest(
-        &self,
-        manifest: &MovedManifest,
-        from: &Path,
-        to: &Path,
-    ) -> Result<()> {
+    /// Where a manifest is: in its directory, or out of it.
+    fn place_of(&self, manifest: &MovedManifest) -> Result<PathBuf> {
+        let (from, to) = (&manifest.from, &manifest.to);
         let is_there = |path: &Path| self.root().entry(path).symlink_metadata().is_ok();
-        let refused = |sentence: String, remedy: String| {
-            Err(Error::new(ErrorKind::Refused, sentence)
-                .with_path(from)
-                .with_remedy(remedy))
-        };
-        let place = match (is_there(from), is_there(to)) {
-            (true, false) => from,
-            (false, true) => to,
-            (true, true) => {
-                return refused(
-                    format!(
-                        "{} and {} are both there: somebody has put a manifest in meanwhile",
-                        from.display(),
-                        to.display()
-                    ),
-                    format!(
-                        "look at both, and move the wrong one away from {}",
-                        from.display()
-                    ),
-                );
-            }
-            (false, false) => {
-                return refused(
-                    format!("neither {} nor {} is there", from.display(), to.display()),
-                    format!(
-                        "put the manifest of {} back to {}: its SHA-256 was {}",
-                        manifest.pod,
-                        from.display(),
-                        manifest.sha256
-                    ),
-                );
-            }
-        };
-        if !sha256(self.root(), place)?.is_some_and(|found| self.known(manifest).contains(&found)) {
-            return refused(
-                format!("{} was changed by somebody meanwhile", place.display()),
+        match (is_there(from), is_there(to)) {
+            (true, false) => Ok(from.clone()),
+            (false, true) => Ok(to.clone()),
+            (true, true) => Err(Error::new(
+                ErrorKind::Refused,
                 format!(
-                    "make it what it was (its SHA-256 was {}), or move it away and plan again",
-                    manifest.sha256
+                    "{} and {} are both there: somebody has put a manifest in meanwhile",
+                    from.display(),
+                    to.display()
                 ),
-            );
+            )
+            .with_path(from)
+            .with_remedy(format!(
+                "look at both, and move the wrong one away from {}",
+                from.display()
+            ))),
+            (false, false) => Err(Error::new(
+                ErrorKind::Refused,
+                format!("neither {} nor {} is there", from.display(), to.display()),
+            )
+            .with_path(from)
+            .with_remedy(format!(
+                "put the manifest of {} back to {}: its SHA-256 was {}",
+                manifest.pod,
+                from.display(),
+                manifest.sha256
+            ))),
         }
+    }
+
+    fn is_known(&self, manifest: &MovedManifest, place: &Path) -> Result<bool> {
+        let found = sha256(self.root(), place)?;
+        Ok(found.is_some_and(|found| self.known(manifest).contains(&found)))
+    }
+
+    fn require_known(&self, manifest: &MovedManifest, place: &Path) -> Result<()> {
+        if self.is_known(manifest, place)? {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Refused,
+            format!("{} was changed by somebody meanwhile", place.display()),
+        )
+        .with_path(place)
+        .with_remedy(format!(
+            "make it what it was (its SHA-256 was {}); or roll back, which leaves it as it is, and plan again",
+            manifest.sha256
+        )))
+    }
+
+    /// Renames manifests, each to one of its two places, where it may be already. One that cannot be renamed keeps no other one from it.
+    pub(in super::super) fn move_manifests<'m>(
+        &mut self,
+        manifests: impl Iterator<Item = (&'m MovedManifest, &'m Path)>,
+    ) -> Result<()> {
+        let mut moved = Ok(());
+        for (manifest, to) in manifests {
+            moved = moved.and(self.move_manifest(manifest, to));
+        }
+        moved
+    }
+
+    fn move_manifest(&mut self, manifest: &MovedManifest, to: &Path) -> Result<()> {
+        let place = self.place_of(manifest)?;
+        // Who has changed it there meant it.
         if place == to {
             return Ok(());
         }
-        disk::rename_new(&self.root().entry(from), &self.root().entry(to))
+        if !self.is_known(manifest, &place)? {
+            // On the way back it is put where it was in any case: what it was nobody can bring back.
+            if self.journal.back.is_none() {
+                return self.require_known(manifest, &place);
+            }
+            self.note(format!(
+                "{} was changed by somebody meanwhile, and stays as it is now",
+                manifest.from.display()
+            ))?;
+        }
+        disk::rename_new(&self.root().entry(&place), &self.root().entry(to))
     }
 }

@@ -1,5 +1,6 @@
 //! The new member takes the place of the old one.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use etcd_snap::{MemberTarget, Seen, SwapOptions, is_half_changed, swap_member};
@@ -18,7 +19,10 @@ impl Run<'_> {
         let taken = !staged.data_dir().join("member").exists();
         if self.journal.facts.had_member.is_none() {
             self.require_nothing_newer(&target)?;
-            self.journal.facts.had_member = Some(target.data_dir().join("member").exists());
+            let member = target.data_dir().join("member");
+            self.journal.facts.had_member = Some(member.symlink_metadata().is_ok());
+            let earlier = self.kept(&data_dir).into_iter();
+            self.journal.facts.earlier = earlier.map(|it| text(&it)).collect();
             self.save()?;
         } else if taken && self.is_new(target.data_dir()) && !is_half_changed(target.data_dir())? {
             // By a run that died before it could say so.
@@ -27,9 +31,8 @@ impl Run<'_> {
         }
         let options = SwapOptions::default().with_observer(self.of_library());
         let report = swap_member(&staged, &target, &options)?;
-        self.journal.facts.old_data = report
-            .replaced
-            .and_then(|replaced| Some(data_dir.join(replaced.member_dir.file_name()?)));
+        // What a report says of a swap that was finished only now is what it finds there.
+        self.journal.facts.old_data = self.newest_old(&data_dir);
         for note in report.notes {
             self.note(note)?;
         }
@@ -53,16 +56,31 @@ impl Run<'_> {
         }
     }
 
-    /// The newest old member in a data directory, as the machine knows it, if one was put there since the plan was made.
+    /// The newest old member in a data directory, as the machine knows it, that is there since the swap.
     pub(in super::super) fn newest_old(&self, data_dir: &Path) -> Option<PathBuf> {
         if self.journal.facts.had_member != Some(true) {
             return None;
         }
-        let names = self.root().names(data_dir).ok()?;
-        let old = names
-            .into_iter()
-            .filter(|name| name.to_string_lossy().starts_with("member.old-"));
-        old.max().map(|name| data_dir.join(name))
+        let mut old = self.kept(data_dir);
+        old.retain(|name| !self.journal.facts.earlier.contains(&text(name)));
+        let newest = old.into_iter().max();
+        newest.map(|name| data_dir.join(name))
+    }
+
+    /// All old members that are not the one of this recovery.
+    pub(in super::super) fn earlier(&self, data_dir: &Path) -> Vec<OsString> {
+        let mut others = self.kept(data_dir);
+        match &self.journal.facts.old_data {
+            Some(old) => others.retain(|name| old.file_name() != Some(name)),
+            None => others.retain(|name| self.journal.facts.earlier.contains(&text(name))),
+        }
+        others
+    }
+
+    fn kept(&self, data_dir: &Path) -> Vec<OsString> {
+        let mut names = self.root().names(data_dir).unwrap_or_default();
+        names.retain(|name| text(name).starts_with("member.old-"));
+        names
     }
 
     /// Clients must not have seen what the new member is yet to write.
@@ -102,4 +120,8 @@ impl Run<'_> {
             "roll back, and make a new plan, on all nodes, with a larger --bump-revision",
         ))
     }
+}
+
+fn text(name: &OsStr) -> String {
+    name.to_string_lossy().into_owned()
 }

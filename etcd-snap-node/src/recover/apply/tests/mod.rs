@@ -1,5 +1,6 @@
 //! Recoveries of machines of the tests, most of them without a server; `real.rs` has those with one.
 
+mod meanwhile;
 mod real;
 mod refused;
 
@@ -336,7 +337,7 @@ fn manifests_go_clients_first_and_come_back_server_first() {
     let watcher = Watcher::stopping_at("6!");
     let options = world.options.clone().with_observer(watcher.clone());
     resume_recovery(&options).unwrap_err();
-    assert_eq!(watcher.seen()[0], "WaitUntilStopped?");
+    assert_eq!(watcher.seen()[0], "Stop?");
     assert_eq!(world.manifests(), ["etcd.yaml"]);
     resume_recovery(&world.options).unwrap();
     assert_eq!(world.manifests(), before);
