@@ -349,8 +349,16 @@ fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     Ok((held.dev(), held.ino()) == (there.dev(), there.ino()))
 }
 
+/// One with the lock, where the filesystem has them.
 #[derive(Debug)]
 struct DiskFile(File);
+
+impl Drop for DiskFile {
+    /// A process that this one is just starting has the file too, up to its exec: closing it alone would leave the lock to that one.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
 
 impl ReadAt for DiskFile {
     fn size(&self) -> io::Result<u64> {
@@ -538,6 +546,21 @@ fn may_be_shared(file: &File) -> bool {
 #[cfg(all(test, any(target_os = "linux", target_os = "android")))]
 mod tests {
     use super::*;
+
+    /// As a process has it that is being started.
+    #[test]
+    fn a_lock_ends_with_its_holder_whoever_has_the_file_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        fs::write(&path, "").unwrap();
+        for _ in 0..2 {
+            let Ok(Lock::Held(file)) = Disk.lock(&path) else {
+                panic!("no lock");
+            };
+            std::mem::forget(file.as_file().unwrap().try_clone().unwrap());
+            assert!(matches!(Disk.lock(&path), Ok(Lock::Busy)));
+        }
+    }
 
     #[test]
     fn a_file_that_cannot_fit_takes_no_space_from_others() {
