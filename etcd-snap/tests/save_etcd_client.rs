@@ -15,7 +15,7 @@ async fn failure(server: Server, user: Option<(&str, &str)>) -> Result<Error> {
     let options = user.map(|(name, password)| ConnectOptions::new().with_user(name, password));
     let mut client = Client::connect([server.endpoint()], options).await?;
     let directory = tempfile::tempdir()?;
-    let options = SaveOptions::default().with_stall_timeout(Duration::from_millis(200));
+    let options = SaveOptions::default().with_stall_timeout(Duration::from_secs(1));
     let error = adapter::save(&mut client, directory.path().join("backup.db"), &options)
         .await
         .unwrap_err();
@@ -67,7 +67,7 @@ async fn the_checks_are_the_same() -> Result<()> {
         (
             Fault::SilentAfter(32 << 10),
             ErrorKind::Stalled,
-            "nothing for 200ms (at byte 32768 of",
+            "nothing for 1s (at byte 32768 of",
         ),
         (
             Fault::ResetAfter(64 << 10),

@@ -33,7 +33,7 @@ mod process;
 pub mod relay;
 mod sample;
 
-pub use process::stoppable;
+pub use process::{copy_program, stoppable, write_program};
 pub use sample::{FULL, SEED, sample};
 
 /// The folder of this crate in the source tree, where the small files lie.

@@ -2,14 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs::OpenOptions;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use rustix::io::retry_on_intr;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
@@ -19,6 +19,29 @@ pub fn stoppable(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("/usr/bin/env");
     command.arg("--default-signal=HUP,INT,TERM").arg(program);
     command
+}
+
+/// Makes a program of a text. Another process writes it: while this one starts other programs, they have all that is open
+/// for writing here until they are what they are to be, and meanwhile nobody can run it ("text file busy").
+pub fn write_program(path: &Path, text: &str) -> Result<()> {
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
+        .arg(path)
+        .stdin(Stdio::piped())
+        .spawn()?;
+    let mut stdin = child.stdin.take().context("its standard input")?;
+    stdin.write_all(text.as_bytes())?;
+    drop(stdin);
+    let status = child.wait()?;
+    ensure!(status.success(), "{} is not written", path.display());
+    Ok(())
+}
+
+/// The same with a copy of another program.
+pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").arg(from).arg(to).status()?;
+    ensure!(status.success(), "{} is not copied", from.display());
+    Ok(())
 }
 
 /// A running program. Dropping it kills it and waits for its end.

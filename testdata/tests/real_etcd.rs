@@ -184,25 +184,26 @@ fn servers_end_with_the_process_that_started_them() -> Result<()> {
 fn clients_get_in_with_every_form_of_key_and_not_with_a_bad_certificate() -> Result<()> {
     let cluster = Cluster::builder(Version::V3_7).start()?;
     let folder = cluster.folder();
-    let try_with = |identity: etcd_snap_testdata::certificates::Identity| -> Result<bool> {
-        let files = identity.write(folder, "tried")?;
-        let mut command = Command::new(&cluster.binaries().etcdctl);
-        command
-            .arg("--endpoints")
-            .arg(cluster.endpoint(0))
-            .arg("--cacert")
-            .arg(&cluster.tls().authority);
-        command
-            .arg("--cert")
-            .arg(files.certificate)
-            .arg("--key")
-            .arg(files.key);
-        Ok(command
-            .args(["--command-timeout=3s", "get", "a"])
-            .output()?
-            .status
-            .success())
-    };
+    let try_within =
+        |limit: &str, identity: etcd_snap_testdata::certificates::Identity| -> Result<bool> {
+            let files = identity.write(folder, "tried")?;
+            let mut command = Command::new(&cluster.binaries().etcdctl);
+            command
+                .arg("--endpoints")
+                .arg(cluster.endpoint(0))
+                .arg("--cacert")
+                .arg(&cluster.tls().authority);
+            command
+                .arg("--cert")
+                .arg(files.certificate)
+                .arg("--key")
+                .arg(files.key);
+            Ok(command
+                .args(["--dial-timeout=20s", limit, "get", "a"])
+                .output()?
+                .status
+                .success())
+        };
     for form in [
         KeyForm::EcPkcs8,
         KeyForm::EcSec1,
@@ -212,9 +213,10 @@ fn clients_get_in_with_every_form_of_key_and_not_with_a_bad_certificate() -> Res
         let identity = cluster
             .authority()
             .issue(&Leaf::client("client").with_key(form))?;
-        assert!(try_with(identity)?, "{form:?}");
+        assert!(try_within("--command-timeout=60s", identity)?, "{form:?}");
     }
     let good = Leaf::client("client");
+    let try_with = |identity| try_within("--command-timeout=3s", identity);
     assert!(!try_with(
         cluster.authority().issue(&good.clone().expired())?
     )?);

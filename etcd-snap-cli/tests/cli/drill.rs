@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 
@@ -297,8 +296,8 @@ impl Stubborn {
             "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\ntrap '' TERM INT\nsleep 1000 &\necho $! >{}\nwait\n",
             told.display()
         );
-        let program = room.put("stubborn", lines.as_bytes());
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+        let program = room.path().join("stubborn");
+        etcd_snap_testdata::write_program(&program, &lines)?;
         Ok(Self { program, told })
     }
 

@@ -194,7 +194,10 @@ fn members_that_are_away_are_told_from_those_that_are_there() -> Result<()> {
         let (code, value, _) = pair.ours(&all, &["get", "key", "--print-value-only"])?;
         ensure!(code == Some(0) && value == "value\n", "{code:?} {value}");
         let limit = "--command-timeout=500ms";
-        let quickly = |words: &[&str]| pair.ours(&all, &[&[limit], words].concat());
+        let quickly = |words: &[&str]| {
+            // Two of them have to answer within it.
+            pair.ours(&all, &[&["--command-timeout=3s"], words].concat())
+        };
         let (code, status, complaint) = quickly(&["endpoint", "status"])?;
         ensure!(
             code == Some(1) && status.matches('\n').count() == 2,
@@ -221,6 +224,7 @@ fn members_that_are_away_are_told_from_those_that_are_there() -> Result<()> {
         );
         let silent = pair.ours(frozen, &[limit, "get", "key"]);
         cluster.thaw(1)?;
+        cluster.wait_until_healthy()?;
         let (code, value, _) = read?;
         ensure!(code == Some(0) && value == "value\n", "{code:?} {value}");
         let (code, _, complaint) = silent?;

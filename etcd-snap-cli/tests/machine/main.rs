@@ -9,13 +9,14 @@ mod places;
 mod rights;
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
-
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use anyhow::{Context as _, Result, ensure};
+use etcd_snap_testdata::copy_program;
 use tempfile::TempDir;
 
 use command::{ETCD_SNAP, bare, connection};
@@ -55,20 +56,46 @@ fn expect(output: &Output, code: i32, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// A command of such a user, with the copy that it runs.
+struct Nobodys {
+    command: Command,
+    _place: Option<Arc<TempDir>>,
+}
+
+impl Deref for Nobodys {
+    type Target = Command;
+
+    fn deref(&self) -> &Command {
+        &self.command
+    }
+}
+
+impl DerefMut for Nobodys {
+    fn deref_mut(&mut self) -> &mut Command {
+        &mut self.command
+    }
+}
+
 /// The command as a user who owns nothing: root may do anything, so root becomes nobody first. What an ordinary user runs is
 /// run by that user.
-fn as_nobody() -> Result<Command> {
+fn as_nobody() -> Result<Nobodys> {
     if !rustix::process::geteuid().is_root() {
-        return Ok(bare(ETCD_SNAP));
+        return Ok(Nobodys {
+            command: bare(ETCD_SNAP),
+            _place: None,
+        });
     }
-    // The build folder may lie where nobody can go.
-    static PLACE: OnceLock<TempDir> = OnceLock::new();
-    let place = match PLACE.get() {
+    // The build folder may lie where nobody can go. The copy goes with the last command that may run it.
+    static PLACE: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
+    let mut known = PLACE.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = match known.upgrade() {
         Some(place) => place,
         None => {
             let folder = open_folder()?;
-            fs::copy(ETCD_SNAP, folder.path().join("etcd-snap"))?;
-            PLACE.get_or_init(|| folder)
+            copy_program(Path::new(ETCD_SNAP), &folder.path().join("etcd-snap"))?;
+            let place = Arc::new(folder);
+            *known = Arc::downgrade(&place);
+            place
         }
     };
     let mut command = bare("setpriv");
@@ -83,5 +110,8 @@ fn as_nobody() -> Result<Command> {
             "--",
         ])
         .arg(place.path().join("etcd-snap"));
-    Ok(command)
+    Ok(Nobodys {
+        command,
+        _place: Some(place),
+    })
 }

@@ -108,7 +108,8 @@ fn plan_options(machine: &Machine) -> PlanOptions {
 fn apply_options(machine: &Machine) -> ApplyOptions {
     let options = ApplyOptions::default()
         .with_root(Root::new(machine.root()))
-        .with_quorum_patience(Duration::from_secs(3));
+        // Members that are there find a leader in much less.
+        .with_quorum_patience(Duration::from_secs(60));
     match machine.starter() {
         Starter::Kubelet => options,
         Starter::Systemd => options.with_systemctl(machine.systemd().systemctl()),

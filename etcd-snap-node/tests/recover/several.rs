@@ -24,11 +24,13 @@ fn the_first_of_three_waits_and_the_second_one_makes_a_quorum() -> Result<()> {
         let first = scene.plan(0)?;
         assert_eq!(first.restore.members.len(), 3, "{:#?}", first.restore);
         ensure!(!first.others.is_empty());
-        let error = apply_recovery(&first, &apply_options(scene.machine(0))).unwrap_err();
+        let impatient =
+            || apply_options(scene.machine(0)).with_quorum_patience(Duration::from_secs(3));
+        let error = apply_recovery(&first, &impatient()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Waiting, "{error}");
         ensure!(error.to_string().contains("1 more member"), "{error}");
         // Nothing has come meanwhile, so going on says the same again.
-        let error = resume_recovery(&apply_options(scene.machine(0))).unwrap_err();
+        let error = resume_recovery(&impatient()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Waiting, "{error}");
 
         let with_plan = |place| plan_options(scene.machine(place)).with_plan(first.restore.clone());

@@ -285,7 +285,7 @@ async fn a_transfer_that_fails_is_begun_again_at_the_next_one() {
         let servers = running([member(2).with_fault(fault.clone()), member(3), member(1)]);
         let notes = Arc::new(Notes::default());
         let options = SaveOptions::default()
-            .with_stall_timeout(Duration::from_millis(100))
+            .with_stall_timeout(Duration::from_secs(1))
             .with_observer(Arc::clone(&notes) as _);
         let report = saved(&cluster(&servers), &options).await;
         assert_eq!(report.member_id.unwrap().get(), 3, "{fault:?}");

@@ -136,9 +136,12 @@ impl Member {
                 if self.existing { "existing" } else { "new" },
             ])
             .args(["--logger", "zap", "--bcrypt-cost", "4"])
-            .args(["--heartbeat-interval", "50", "--election-timeout", "500"]);
+            .args(["--heartbeat-interval", "50"]);
         if common.binaries.version > Version::V3_4 {
-            command.arg("--unsafe-no-fsync");
+            command.args(["--election-timeout", "500", "--unsafe-no-fsync"]);
+        } else {
+            // It waits for a disk that is busy with other tests.
+            command.args(["--election-timeout", "1500"]);
         }
         let tls = common.tls;
         if common.security != Security::Plain {

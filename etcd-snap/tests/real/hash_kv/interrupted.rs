@@ -16,7 +16,7 @@ fn slow(version: Version) -> Result<RealCluster> {
     let builder = RealCluster::builder(version);
     let builder = match version {
         // 3.4 cannot be told how long to rest after each batch.
-        Version::V3_4 => builder.argument("--experimental-compaction-batch-limit=5"),
+        Version::V3_4 => builder.argument("--experimental-compaction-batch-limit=2"),
         Version::V3_5 => builder
             .argument("--experimental-compaction-batch-limit=100")
             .argument("--experimental-compaction-sleep-interval=5s"),

@@ -3,8 +3,7 @@
 mod service;
 
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +16,7 @@ use rustix::process::Signal;
 
 use self::service::{Answer, Call, Place, Question, Run, Service};
 use super::unit::Unit;
-use crate::process::Process;
+use crate::process::{Process, write_program};
 
 const TICK: Duration = Duration::from_millis(10);
 /// `TimeoutStartSec=` and `TimeoutStopSec=`.
@@ -69,8 +68,7 @@ impl Systemd {
         if let Some(folder) = systemctl.parent() {
             fs::create_dir_all(folder)?;
         }
-        fs::write(&systemctl, script)?;
-        fs::set_permissions(&systemctl, Permissions::from_mode(0o755))?;
+        write_program(&systemctl, &script)?;
         let thread = {
             let shared = shared.clone();
             std::thread::spawn(move || {

@@ -170,9 +170,7 @@ impl World {
 }
 
 fn program(path: &Path, lines: &str) {
-    use std::os::unix::fs::PermissionsExt;
-    fs::write(path, format!("#!/bin/sh\n{lines}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    etcd_snap_testdata::write_program(path, &format!("#!/bin/sh\n{lines}\n")).unwrap();
 }
 
 fn cluster(token: &str) -> NewCluster {

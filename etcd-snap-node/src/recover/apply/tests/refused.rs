@@ -118,7 +118,7 @@ fn the_units_of_this_machine_are_not_stopped_for_a_tree() {
 
 #[test]
 fn what_systemctl_says_is_repeated_and_what_hangs_is_ended() {
-    let mut world = World::new();
+    let world = World::new();
     let old = world.database();
     let systemctl = world.folder.path().join("systemctl");
     program(&systemctl, "echo 'Access denied by policy' >&2; exit 4");
@@ -135,8 +135,9 @@ fn what_systemctl_says_is_repeated_and_what_hangs_is_ended() {
     );
 
     program(&systemctl, "exec sleep 1000");
-    world.options = world.options.with_stop_timeout(Duration::from_millis(50));
-    let error = resume_recovery(&world.options).unwrap_err();
+    let short = world.options.clone();
+    let short = short.with_stop_timeout(Duration::from_millis(50));
+    let error = resume_recovery(&short).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Late, "{error:?}");
     program(&systemctl, "exit 0");
     roll_back_recovery(&world.options).unwrap();
@@ -150,7 +151,7 @@ fn an_etcd_that_does_not_stop_is_named_and_waited_for_again() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", port.local_addr().unwrap());
     world.recovery.etcd.listen_peer_urls = vec![url.clone()];
-    world.options = world.options.with_stop_timeout(Duration::from_millis(50));
+    world.options = world.options.with_stop_timeout(Duration::from_secs(2));
     let error = apply_recovery(&world.recovery, &world.options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Late, "{error:?}");
     assert!(

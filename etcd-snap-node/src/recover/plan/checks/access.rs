@@ -194,7 +194,8 @@ mod tests {
         let open = tempfile::tempdir().unwrap();
         fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let program = open.path().join("tests");
-        fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+        let own = std::env::current_exe().unwrap();
+        etcd_snap_testdata::copy_program(&own, &program).unwrap();
         let mut command = Command::new(program);
         command
             .args(["recover::plan::checks::access::tests::as_somebody_else"])
