@@ -21,6 +21,8 @@ pub(crate) enum Failure {
     Node(etcd_snap_node::Error),
     /// A recovery has stopped half way, for this reason.
     HalfWay(etcd_snap_node::Error),
+    /// What was looked at speaks against it, as the report says.
+    Refused(String),
     /// The arguments contradict each other, in a way that only shows when they are used.
     Usage(String),
     /// Something around the work failed: standard output, signals, the runtime.
@@ -85,6 +87,7 @@ impl Failure {
             Self::Library { error, .. } => exit::code(error.kind()),
             Self::Node(error) => exit::code_of_node(error),
             Self::HalfWay(_) => exit::HALF_WAY,
+            Self::Refused(_) => exit::REFUSED,
             Self::Usage(_) => exit::USAGE,
             Self::System { .. } | Self::File { .. } => exit::FILES,
             Self::Late { .. } => exit::TRANSFER,
@@ -100,7 +103,7 @@ impl Failure {
             Self::Node(error) | Self::HalfWay(error) => {
                 (chain(error), error.remedy().map(str::to_owned))
             }
-            Self::Usage(sentence) => (sentence.clone(), None),
+            Self::Usage(sentence) | Self::Refused(sentence) => (sentence.clone(), None),
             Self::System { doing, error } => (format!("cannot {doing}: {}", plain(error)), None),
             Self::File { doing, path, error } => {
                 let file = path.display();

@@ -93,8 +93,9 @@ impl Error {
         self
     }
 
-    /// What to do about it: a sentence.
-    pub(crate) fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+    /// Gives it another [remedy](Self::remedy): for those who know better what a person would type.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
         self.0.remedy = Some(remedy.into());
         self
     }

@@ -78,7 +78,9 @@ pub(super) fn stopped(failure: Failure, code: u8, word: impl FnOnce(&Error) -> S
         Failure::Late { .. } => Ended::new(code, LATE),
         // The original dies of the signal, which a shell reports with the same number.
         Failure::Stopped(signal) => Ended::new(signal.exit_code(), format!("stopped by {signal}")),
-        Failure::Usage(sentence) => Ended::new(ended::BAD_ARGUMENTS, sentence),
+        Failure::Usage(sentence) | Failure::Refused(sentence) => {
+            Ended::new(ended::BAD_ARGUMENTS, sentence)
+        }
         Failure::System { doing, error } => {
             Ended::new(code, format!("cannot {doing}: {}", go::system(&error)))
         }

@@ -119,3 +119,60 @@ fn what_a_plan_file_says_is_not_contradicted() {
             .complains(words);
     }
 }
+
+#[test]
+fn what_keeps_a_plan_from_being_applied_is_said_on_standard_error_too() {
+    let room = room();
+    let manifests = room.path().join("machine/etc/kubernetes/manifests");
+    fs::write(manifests.join("etcd.yaml.bak"), MANIFEST).unwrap();
+    for more in ["", " -w json", " --apply --yes"] {
+        room.run(&format!(
+            "{PLAN}{more} --etcd {}",
+            "/etc/kubernetes/manifests/etcd.yaml"
+        ))
+        .code(15)
+        .complains("the plan cannot be applied (")
+        .complains("extra-manifest")
+        .complains("nothing was changed");
+    }
+}
+
+#[test]
+fn several_members_are_not_recovered_without_a_plan_file() {
+    let room = room();
+    let before = room.names();
+    let several = PLAN.replace(
+        "m1=http://10.0.0.1:2380",
+        "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380,m3=http://10.0.0.3:2380",
+    );
+    room.run(&several).code(0);
+    room.run(&format!("{several} --apply --yes"))
+        .code(2)
+        .complains("--plan-file")
+        .complains("--alone");
+    assert_eq!(room.names(), before);
+}
+
+#[test]
+fn a_recovery_that_is_over_is_not_rolled_back_unasked() {
+    room()
+        .run("recover --rollback --root machine")
+        .code(2)
+        .complains("is rolled back with --yes only");
+}
+
+/// Where the journal is, only the flags of this run say.
+#[test]
+fn what_is_to_be_typed_has_the_flags_that_it_needs() {
+    let room = room();
+    fs::create_dir_all(room.path().join("machine/state")).unwrap();
+    fs::write(room.path().join("machine/state/recovery.json"), "{").unwrap();
+    let said = room
+        .run("recover --resume --root machine --state-dir /state")
+        .code(16);
+    assert!(said.stderr.contains("/state/recovery.json"), "{said:?}");
+    fs::remove_file(room.path().join("machine/state/recovery.json")).unwrap();
+    room.run("recover --resume --root machine --state-dir /state")
+        .code(3)
+        .complains("`etcd-snap recover --root machine --state-dir /state SNAPSHOT --plan`");
+}

@@ -1,6 +1,7 @@
 //! The flags of a recovery.
 
-use std::path::PathBuf;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -78,7 +79,7 @@ pub(crate) struct Arguments {
     /// Which etcd, where there are several: its name, unit, pod or manifest
     #[arg(long, value_name = "NAME", help_heading = "Node")]
     pub(super) etcd: Option<String>,
-    /// Where the journal of a recovery is kept
+    /// Where the journal of a recovery is kept, in the tree of the machine
     #[arg(
         long,
         value_name = "DIR",
@@ -156,6 +157,10 @@ impl Arguments {
             .with_force_with_quorum(self.force_with_quorum)
             .with_old(self.max_age)
             .with_state_directory(&self.state_dir);
+        // Of a tree that is only looked at nobody knows whose servers those are. What is changed has to be asked.
+        if self.apply {
+            options = options.with_questions(true);
+        }
         if let Some(name) = &self.etcd {
             options = options.with_etcd(name);
         }
@@ -178,6 +183,24 @@ impl Arguments {
             options = options.with_seen(Revision::new(revision));
         }
         options
+    }
+
+    /// The flags that another run needs too, which finds the journal by them.
+    pub(super) fn of_the_machine(&self) -> String {
+        let mut flags = String::new();
+        let mut add = |flag: &str, path: &Path| {
+            let _ = write!(flags, " {flag} {}", path.display());
+        };
+        if let Some(root) = &self.root {
+            add("--root", root);
+        }
+        if self.state_dir != Path::new(STATE_DIRECTORY) {
+            add("--state-dir", &self.state_dir);
+        }
+        if let Some(systemctl) = &self.systemctl {
+            add("--systemctl", systemctl);
+        }
+        flags
     }
 
     pub(super) fn apply_options(&self, root: Root) -> ApplyOptions {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::ApplyOptions;
 use super::journal::{Book, Course, Journal, State};
 use crate::observe::{OfLibrary, tell};
+use crate::recover::plan::elsewhere::{Watches, afterwards};
 use crate::recover::{Action, Recovery, RecoveryReport, RecoveryStep, StopBy};
 use crate::{Error, ErrorKind, Event, Result, Root, time};
 
@@ -195,6 +196,12 @@ impl<'o> Run<'o> {
         let mut notes = journal.facts.notes;
         notes.push(format!("what was done is noted in {}", kept.display()));
         let is_back = state == State::RolledBack;
+        let afterwards = match is_back {
+            false => journal.recovery.afterwards,
+            // Nobody has seen anything of the new member.
+            true if !journal.forward.has_begun(Action::Start) => Vec::new(),
+            true => after_a_way_back(&journal.recovery),
+        };
         Ok(RecoveryReport {
             schema: 1,
             waiting_for_members: 0,
@@ -203,7 +210,7 @@ impl<'o> Run<'o> {
                 None => journal.forward.report(),
             },
             old_data: journal.facts.old_data.filter(|_| !is_back),
-            afterwards: journal.recovery.afterwards,
+            afterwards,
             notes,
             duration_ms: time::since(self.started),
         })
@@ -257,4 +264,14 @@ impl<'o> Run<'o> {
             }
         }
     }
+}
+
+/// The revision has gone back, behind what clients have seen of the restored member.
+fn after_a_way_back(recovery: &Recovery) -> Vec<String> {
+    let stops_components = match &recovery.stop {
+        StopBy::Manifests { manifests, .. } => manifests.len() > 1,
+        StopBy::Unit { .. } => false,
+    };
+    let members = recovery.restore.members.len();
+    afterwards(&recovery.etcd, stops_components, members, Watches::Left)
 }

@@ -95,12 +95,21 @@ fn same_plan(member: &NewMember, snapshot: &Path, options: &PlanOptions) -> Stri
     )
 }
 
+/// What becomes of watches that were open before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::recover) enum Watches {
+    /// The revision was moved ahead of all that they have seen.
+    Cancelled,
+    /// It was not, or has gone back.
+    Left,
+}
+
 /// What to restart when etcd serves.
-pub(super) fn afterwards(
+pub(in crate::recover) fn afterwards(
     etcd: &Etcd,
     stops_components: bool,
     members: usize,
-    bump: u64,
+    watches: Watches,
 ) -> Vec<String> {
     let mut afterwards = Vec::new();
     if is_of_kubernetes(etcd) {
@@ -131,11 +140,11 @@ pub(super) fn afterwards(
                 .to_owned(),
         );
     }
-    afterwards.push(match bump {
-        0 => "Watches that were open before are not cancelled, as the revision is not moved ahead: whoever watched waits for what never \
+    afterwards.push(match watches {
+        Watches::Left => "Watches that were open before are not cancelled, as the revision is not ahead of what they have seen: whoever watched waits for what never \
               comes until it is restarted."
             .to_owned(),
-        _ => "Watches that were open before are cancelled by the server, as the revision is moved ahead: clients that list again on that \
+        Watches::Cancelled => "Watches that were open before are cancelled by the server, as the revision is moved ahead: clients that list again on that \
               find their way themselves."
             .to_owned(),
     });

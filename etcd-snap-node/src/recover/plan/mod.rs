@@ -12,7 +12,7 @@
 
 mod change;
 mod checks;
-mod elsewhere;
+pub(in crate::recover) mod elsewhere;
 mod members;
 mod options;
 mod owners;
@@ -126,7 +126,10 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
             etcd,
             stops_components,
             all,
-            decided.restore.bump_revision,
+            match decided.restore.bump_revision {
+                0 => elsewhere::Watches::Left,
+                _ => elsewhere::Watches::Cancelled,
+            },
         ),
         snapshot: path,
         restore: decided.restore,

@@ -135,7 +135,15 @@ impl Making<'_> {
         if let Some(owner) = self.owner {
             words.push(format!("--owner {}", word(owner)));
         }
-        (Action::Stage, title, vec![line(&words)])
+        let database = data_dir.join("member/snap/db");
+        (
+            Action::Stage,
+            title,
+            vec![
+                line(&words),
+                format!("etcd-snap hashkv {}", path(&database)),
+            ],
+        )
     }
 
     fn stop(&self) -> Step {
@@ -185,8 +193,9 @@ impl Making<'_> {
         (
             Action::WaitUntilStopped,
             "wait until nobody listens at its ports and the lock of its database is free".into(),
+            // Its lock is what etcd holds; the program that looks at it comes with every distribution.
             vec![format!(
-                "while fuser -s {}; do sleep 1; done",
+                "while test -e {0} && ! flock --nonblock {0} true; do sleep 1; done",
                 path(&database)
             )],
         )
@@ -222,6 +231,9 @@ impl Making<'_> {
             path(data_dir)
         ));
         by_hand.push(format!("rmdir {}", path(staged)));
+        let mut report = staged.clone().into_os_string();
+        report.push(".restore-report.json");
+        by_hand.push(format!("rm {}", path(Path::new(&report))));
         if let (Some(wal_dir), Some(staged_wal)) = (wal_dir, staged_wal) {
             let old = wal_dir.join(format!("wal.old-{}", self.stamp));
             by_hand.extend([
@@ -255,16 +267,13 @@ impl Making<'_> {
             match &change.before {
                 // The patch of the file as it is: the name in the diff is that of its place.
                 Some(_) => {
-                    by_hand.push(format!("patch {} <<'END'", path(&at)));
-                    by_hand.extend(change.diff.lines().map(str::to_owned));
+                    by_hand.extend(printed(&change.diff, &format!("| patch {}", path(&at))));
                 }
                 None => {
                     by_hand.push(format!("mkdir -p {}", path(directory)));
-                    by_hand.push(format!("cat > {} <<'END'", path(&at)));
-                    by_hand.extend(change.after.lines().map(str::to_owned));
+                    by_hand.extend(printed(&change.after, &format!("> {}", path(&at))));
                 }
             }
-            by_hand.push("END".into());
         }
         if let StopBy::Unit { .. } = self.stop {
             by_hand.push("systemctl daemon-reload".into());
@@ -342,7 +351,7 @@ impl Making<'_> {
     fn prove(&self) -> Step {
         (
             Action::Prove,
-            "compare the HashKV of the member with the one of the snapshot".into(),
+            "compare the HashKV of the member with the one of what was made".into(),
             vec![self.asked("endpoint hashkv -w table")],
         )
     }
@@ -363,9 +372,36 @@ impl Making<'_> {
     }
 }
 
+/// A text for a shell, to be typed or pasted with any blanks before its lines, as a here-document cannot be.
+fn printed(text: &str, to: &str) -> Vec<String> {
+    let mut lines = vec!["printf '%s\\n' \\".to_owned()];
+    lines.extend(text.lines().map(|line| format!("  {} \\", word(line))));
+    lines.push(format!("  {to}"));
+    lines
+}
+
 /// Whether a person of Kubernetes is spoken to.
 pub(super) fn is_of_kubernetes(etcd: &Etcd) -> bool {
     use crate::Layout;
     matches!(etcd.run_by, RunBy::StaticPod { .. })
         || matches!(etcd.layout, Layout::Kubespray | Layout::K3s | Layout::Rke2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_be_typed_can_be_pasted_with_blanks_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a file");
+        let text = "--- it's\n  $HOME `x` \\\n\tEND\n";
+        let lines = printed(text, &format!("> {}", path(&file)));
+        let pasted: String = lines.iter().map(|line| format!("      {line}\n")).collect();
+        let status = Command::new("/bin/sh").args(["-c", &pasted]).status();
+        assert!(status.unwrap().success(), "{pasted}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    }
 }

@@ -32,7 +32,10 @@ impl Run<'_> {
                 }
                 Answer::NoLeader(why) => {
                     let since = *without_leader.get_or_insert_with(Instant::now);
-                    if !is_alone && since.elapsed() >= self.options.quorum_patience {
+                    if !is_alone
+                        && (since.elapsed() >= self.options.quorum_patience
+                            || Instant::now() > until)
+                    {
                         return Ok(Ended::Waiting(self.missing()?));
                     }
                     format!("it listens, and has no leader: {why}")

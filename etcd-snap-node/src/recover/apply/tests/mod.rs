@@ -313,7 +313,9 @@ fn a_member_is_swapped_and_swapped_back() {
     let error = resume_recovery(&world.options).unwrap_err();
     assert_eq!(error.kind(), crate::ErrorKind::NotFound, "{error}");
     // The last one that is over can be taken back, once.
-    roll_back_recovery(&world.options).unwrap();
+    let report = roll_back_recovery(&world.options).unwrap();
+    let told = report.afterwards.join(" ");
+    assert!(told.contains("are not cancelled"), "{told}");
     let database = "/var/lib/etcd/member/snap/db";
     assert_eq!(fs::read(world.on_disk(database)).unwrap(), old);
     let error = roll_back_recovery(&world.options).unwrap_err();
