@@ -55,6 +55,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         });
     }
     if arguments.apply {
+        arguments
+            .apply_options(root.clone())
+            .require_systemctl_for(&recovery.stop)?;
         require_consent(arguments, &page, output)?;
     }
     let plan_file = match &arguments.plan_file {
