@@ -1,5 +1,6 @@
 //! Recoveries of machines of the tests, most of them without a server; `real.rs` has those with one.
 
+mod mounted;
 mod real;
 mod refused;
 
