@@ -14,7 +14,7 @@
 //! * [`restore`] makes the data directories of new members, whole or not at all. A [`RestorePlan`] says the same to all nodes,
 //!   [`decide_bump`] how far the revision has to move, and [`compare_restored`] whether directories belong together.
 //! * [`swap_member`] puts a member in place that was restored aside, and [`undo_restore`] puts the old one back;
-//!   [`require_stopped`] asks whether a server uses a data directory.
+//!   [`check_swap`] says beforehand what would be refused, and [`require_stopped`] asks whether a server uses a data directory.
 //! * [`defrag`] writes the database of a stopped member anew, without the pages that nobody uses.
 //! * [`squeeze`] writes a snapshot file anew, without them.
 //! * [`migrate`] makes the data of a stopped member fit for another minor of etcd.
@@ -130,7 +130,7 @@ pub use restore::{
     Bump, Bumped, CompareOptions, CompareReport, ComparedBy, ComparedMember, Dropped, FoundAlarm,
     FoundAuth, FoundLeases, FoundMember, Inventory, MemberTarget, Owner, PlanFile, PlannedMember,
     Replaced, RestoreOptions, RestorePlan, RestoreReport, RestoredMember, Seen, SeenIn,
-    SnapshotMember, SwapOptions, SwapReport, UndoOptions, UndoReport, compare_restored,
+    SnapshotMember, SwapOptions, SwapReport, UndoOptions, UndoReport, check_swap, compare_restored,
     decide_bump, is_half_changed, restore, snapshot_members, swap_member, undo_restore,
 };
 #[cfg(feature = "stream")]

@@ -55,6 +55,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         return Err(refused(&recovery));
     }
     if arguments.apply {
+        arguments
+            .apply_options(root.clone())
+            .require_systemctl_for(&recovery.stop)?;
         require_plan_file(&recovery)?;
         require_consent(arguments, &recovery, &page, output)?;
     }

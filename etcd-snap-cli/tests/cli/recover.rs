@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use crate::support::{Room, golden};
+use crate::support::{Room, golden, said};
 
 /// A snapshot's member on a machine without TLS.
 const MANIFEST: &str = "\
@@ -175,4 +175,54 @@ fn what_is_to_be_typed_has_the_flags_that_it_needs() {
     room.run("recover --resume --root machine --state-dir /state")
         .code(3)
         .complains("`etcd-snap recover --root machine --state-dir /state SNAPSHOT --plan`");
+}
+
+const UNIT: &str = "\
+[Service]
+Type=notify
+ExecStart=/usr/bin/etcd --name=m1 --data-dir=/var/lib/etcd --listen-client-urls=http://127.0.0.1:2379 \
+--advertise-client-urls=http://127.0.0.1:2379 --listen-peer-urls=http://10.0.0.1:2380 \
+--initial-advertise-peer-urls=http://10.0.0.1:2380 --initial-cluster=m1=http://10.0.0.1:2380
+";
+
+/// The one in `PATH` is that of the machine which the command runs on: it would stop an etcd that is in no way meant.
+#[test]
+fn this_machine_is_not_stopped_for_a_copied_tree() {
+    let room = Room::new();
+    let units = room.path().join("machine/etc/systemd/system");
+    fs::create_dir_all(&units).unwrap();
+    fs::create_dir_all(room.path().join("machine/var/lib/etcd")).unwrap();
+    fs::write(units.join("etcd.service"), UNIT).unwrap();
+    let bin = room.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let systemctl = bin.join("systemctl");
+    let called = room.path().join("called");
+    let lines = format!("#!/bin/sh\necho \"$@\" >> {}\nexit 1\n", called.display());
+    etcd_snap_testdata::write_program(&systemctl, &lines).unwrap();
+    let run = |words: &str| {
+        let mut command = room.command(&format!("{PLAN} --apply --yes {words}"));
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        said(command.env("PATH", path))
+    };
+
+    run("--plan-file plan.yaml")
+        .code(2)
+        .complains("--systemctl");
+    assert!(!called.exists());
+    assert_eq!(room.names(), ["bin", "good.db", "machine"]);
+    assert!(!room.path().join("machine/var/lib/etcd-snap").exists());
+
+    // A stand-in that is named is meant.
+    run("--systemctl bin/systemctl")
+        .code(16)
+        .complains("bin/systemctl");
+    let calls = fs::read_to_string(&called).unwrap();
+    assert_eq!(calls, "stop etcd.service\n");
+    // Whoever goes on or back names it again.
+    for verb in ["--resume", "--rollback"] {
+        let mut command = room.command(&format!("recover --root machine {verb} --yes"));
+        let path = format!("{}:/usr/bin:/bin", bin.display());
+        said(command.env("PATH", path)).complains("--systemctl");
+        assert_eq!(fs::read_to_string(&called).unwrap(), calls, "{verb}");
+    }
 }

@@ -11,6 +11,8 @@ use anyhow::{Result, ensure};
 use etcd_snap_testdata::etcd::Version;
 use etcd_snap_testdata::node::{Machine, Machines, Starter};
 
+/// Of this machine, which no test may touch.
+const PATH: &str = "/usr/bin:/bin";
 const OK: i32 = 0;
 const WAITING: i32 = 14;
 const REFUSED: i32 = 15;
@@ -40,7 +42,8 @@ impl Said {
     }
 }
 
-/// The command on a machine, in the folder of all of them: its words, and where its tree begins. A `systemctl` is the machine's own.
+/// The command on a machine, in the folder of all of them: its words, and where its tree begins. A recovery is given the `systemctl` of
+/// that machine.
 fn command(machines: &Machines, place: usize, words: &[&str]) -> Command {
     let machine = machines.machine(place);
     let mut command = etcd_snap_testdata::stoppable(env!("CARGO_BIN_EXE_etcd-snap"));
@@ -50,13 +53,14 @@ fn command(machines: &Machines, place: usize, words: &[&str]) -> Command {
         .arg(machine.root())
         .current_dir(machines.folder())
         .env_clear()
-        .env("PATH", path(machine))
+        .env("PATH", PATH)
         .stdin(Stdio::null());
+    if words.first() == Some(&"recover") {
+        command
+            .arg("--systemctl")
+            .arg(machine.on_disk("/usr/bin/systemctl"));
+    }
     command
-}
-
-fn path(machine: &Machine) -> String {
-    format!("{}:/usr/bin:/bin", machine.on_disk("/usr/bin").display())
 }
 
 fn run(machines: &Machines, place: usize, words: &[&str]) -> Result<Said> {

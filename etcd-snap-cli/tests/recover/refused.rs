@@ -46,7 +46,7 @@ fn a_member_that_cannot_be_written_stops_nothing() -> Result<()> {
             .args(recover.get_args())
             .current_dir(machines.folder())
             .env_clear()
-            .env("PATH", path(machine))
+            .env("PATH", PATH)
             .stdin(Stdio::null());
         limited
     };

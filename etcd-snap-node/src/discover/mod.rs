@@ -15,7 +15,7 @@ use crate::invocation::Invocation;
 use crate::static_pod::mounts::place;
 use crate::static_pod::{self, ApiServer, PodMember};
 use crate::systemd::{self, Service};
-use crate::{Error, ErrorKind, Finding, Layout, Mount, Node, Result, Root, RunBy};
+use crate::{Error, ErrorKind, Etcd, Finding, Layout, Mount, Node, Result, Root, RunBy};
 
 /// Where to look.
 #[derive(Debug, Clone)]
@@ -102,6 +102,13 @@ pub fn discover(options: &DiscoverOptions) -> Result<Node> {
         etcds,
         findings,
     })
+}
+
+/// The etcd of a unit as it will be when these files are there too; `None` where the unit starts none then.
+pub(crate) fn of_unit_with(root: &Root, unit: &str, coming: &[(PathBuf, String)]) -> Option<Etcd> {
+    let service = systemd::service_with(root, unit, coming)?;
+    let starter = of_service(service, &mut Vec::new())?;
+    describe(root, starter).ok().map(|described| described.etcd)
 }
 
 fn host(root: &Root) -> Option<String> {

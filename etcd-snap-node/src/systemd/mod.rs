@@ -107,8 +107,26 @@ pub(crate) fn services(root: &Root) -> Vec<Service> {
     let catalog = Catalog::new(root);
     let services = catalog.services().into_iter();
     services
-        .filter_map(|files| service::read(root, files))
+        .filter_map(|files| service::read(root, files, &[]))
         .collect()
+}
+
+/// A service as it will be when these files are there too: drop-ins in a directory of its own, and what they name.
+pub(crate) fn service_with(
+    root: &Root,
+    unit: &str,
+    coming: &[(PathBuf, String)],
+) -> Option<Service> {
+    let mut services = Catalog::new(root).services().into_iter();
+    let mut files = services.find(|it| it.unit == unit)?;
+    let drop_ins = coming.iter().map(|(path, _)| path.clone());
+    files
+        .drop_ins
+        .extend(drop_ins.filter(|path| path.extension().is_some_and(|it| it == "conf")));
+    files
+        .drop_ins
+        .sort_by(|one, other| one.file_name().cmp(&other.file_name()));
+    service::read(root, files, coming)
 }
 
 /// What is wrong with the directories of units themselves: those that cannot be looked into.

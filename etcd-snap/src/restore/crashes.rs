@@ -471,6 +471,19 @@ layouts! {
         inside: true,
         ..NOTHING
     };
+    swapped_with_wal_in_member: Case {
+        verb: Verb::Swap,
+        targets: &[("data", Some("data/member/log"))],
+        inside: true,
+        ..NOTHING
+    };
+    swapped_with_wal_mounted_in_member: Case {
+        verb: Verb::Swap,
+        targets: &[("data", Some("data/member/wal"))],
+        disk: |disk| disk.with_mount_point("wal"),
+        inside: true,
+        ..NOTHING
+    };
     moved_in: Case { verb: Verb::MoveIn, ..NOTHING };
     moved_in_with_wal_from_within: Case {
         verb: Verb::MoveIn,

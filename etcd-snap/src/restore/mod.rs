@@ -46,7 +46,7 @@ pub use owner::Owner;
 pub use plan::{PlanFile, PlannedMember, RestorePlan};
 pub use report::{Replaced, RestoreReport, RestoredMember};
 pub use seen::{Seen, SeenIn};
-pub use swap::{SwapOptions, SwapReport, swap_member};
+pub use swap::{SwapOptions, SwapReport, check_swap, swap_member};
 pub use undo::{UndoOptions, UndoReport, undo_restore};
 pub use unfinished::is_half_changed;
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{now, resolve};
+use super::layout::{now, require_replaceable, resolve};
 use super::owner::require_writable;
 use super::staging::require_unused;
 use super::successor::{ComingWal, Successor};
@@ -125,8 +125,7 @@ pub fn swap_member(
     for home in [&staged, &target] {
         require_unused(&data_dir::database(&home.data_dir))?;
     }
-    let wal = target.wal_from(storage.as_ref(), &staged)?;
-    target.require_reachable(&staged, &wal)?;
+    let wal = target.require_fit(storage.as_ref(), &staged, |path| path)?;
 
     tell(observer, &Event::Started(Phase::Publish))?;
     let journal = journal_for(&target.data_dir)?;
@@ -156,6 +155,32 @@ pub fn swap_member(
     let _ = storage.remove_dir(&staged.data_dir);
     report.duration_ms = crate::milliseconds(started);
     Ok(report)
+}
+
+/// Says what a later [`swap_member`] would refuse about the places, for whoever wants to know that before a member is made and a server
+/// stopped. In `staged` there need not be anything yet.
+///
+/// Nothing is changed, and no lock is taken: whether a server uses the old member is not asked.
+///
+/// # Errors
+/// `InvalidInput` where the directories do not fit each other, or are not on one filesystem; `Unsupported` where the old `member`, or
+/// `snap` in it, is a symbolic link or a mount point; `AccessDenied` where a name cannot be given; `Io`.
+pub fn check_swap(staged: &MemberTarget, target: &MemberTarget) -> Result<()> {
+    check_swap_with(&Disk, staged, target)
+}
+
+fn check_swap_with(
+    storage: &dyn Storage,
+    staged: &MemberTarget,
+    target: &MemberTarget,
+) -> Result<()> {
+    let (staged, target) = (Home::of(staged)?, Home::of(target)?);
+    target.require_fit(storage, &staged, nearest).map(drop)
+}
+
+/// What is there, of a path that is still to be made.
+fn nearest(path: &Path) -> &Path {
+    path.ancestors().find(|it| it.exists()).unwrap_or(path)
 }
 
 /// A member's directories, without symbolic links.
@@ -211,6 +236,40 @@ impl Home {
         data_dir::segments(storage, self.wal.as_ref().unwrap_or(&inside)).map(drop)
     }
 
+    /// All that a swap needs of the places, and how the WAL comes. Paths are looked at where `at` says that they are.
+    fn require_fit(
+        &self,
+        storage: &dyn Storage,
+        staged: &Home,
+        at: fn(&Path) -> &Path,
+    ) -> Result<ComingWal> {
+        self.require_apart(staged)?;
+        self.require_wal_stays()?;
+        if self.has_member() {
+            require_replaceable(storage, &self.directory)?;
+        }
+        let wal = self.wal_from(storage, staged)?;
+        self.require_reachable(staged, &wal, at)?;
+        Ok(wal)
+    }
+
+    /// Of what is in `member`, only a WAL directory directly in it stays when all else there is set aside.
+    fn require_wal_stays(&self) -> Result<()> {
+        let Some(wal) = &self.wal else {
+            return Ok(());
+        };
+        let stays = wal.parent() == Some(&self.directory) && !wal.ends_with("snap");
+        if stays || !wal.starts_with(&self.directory) {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "the WAL directory {} does not stay in its place when {} is replaced: choose one directly in that directory, or beside it",
+            wal.display(),
+            self.directory.display()
+        ))
+        .with_path(wal))
+    }
+
     /// What is renamed must not hold what it is renamed to.
     fn require_apart(&self, staged: &Home) -> Result<()> {
         let places = |home: &Home| {
@@ -219,12 +278,14 @@ impl Home {
             places
         };
         let meet = |one: &Path, other: &Path| one.starts_with(other) || other.starts_with(one);
-        // A log may be staged in the directory that it goes to.
+        // A log may be staged in the directory that it goes to, which may itself be in `member`, and stays then.
+        let inside = self.directory.join("wal");
+        let goes_to = self.wal.as_ref().unwrap_or(&inside);
         let is_inside = |theirs: &Path, ours: &Path| {
-            self.wal.as_deref() == Some(ours)
-                && staged.wal.as_deref() == Some(theirs)
-                && theirs != ours
-                && theirs.starts_with(ours)
+            staged.wal.as_deref() == Some(theirs)
+                && theirs != goes_to
+                && theirs.starts_with(goes_to)
+                && (ours == goes_to || goes_to.parent() == Some(ours))
         };
         let ours = places(self);
         if places(staged).iter().any(|theirs| {
@@ -279,7 +340,12 @@ impl Home {
     }
 
     /// Whether names can be moved from there to here.
-    fn require_reachable(&self, staged: &Home, wal: &ComingWal) -> Result<()> {
+    fn require_reachable(
+        &self,
+        staged: &Home,
+        wal: &ComingWal,
+        at: fn(&Path) -> &Path,
+    ) -> Result<()> {
         let home = if self.data_dir.is_dir() {
             &self.data_dir
         } else {
@@ -295,9 +361,9 @@ impl Home {
             ways.push((&self.directory, home));
         }
         for (from, to) in ways {
-            require_writable(to)?;
-            require_writable(directory_of(from))?;
-            if filesystem(from)? != filesystem(to)? {
+            require_writable(at(to))?;
+            require_writable(at(directory_of(from)))?;
+            if filesystem(at(from))? != filesystem(at(to))? {
                 return Err(Error::invalid(format!(
                     "{} and {} are not on the same filesystem, as it is mounted, so that nothing can be renamed from one to the \
                      other: restore the member to a directory beside its place",
@@ -376,6 +442,7 @@ fn filesystem(path: &Path) -> Result<(u64, Option<u64>)> {
 mod tests {
     use super::*;
     use crate::io::Lock;
+    use crate::io::faulty::{Fault, FaultyDisk};
     use crate::{NewCluster, RestoreOptions, Snapshot, UndoOptions, restore, undo_restore};
 
     fn made(place: &MemberTarget, token: &str) {
@@ -522,6 +589,127 @@ mod tests {
         crate::require_stopped(root.join("nothing"), None).unwrap();
     }
 
+    /// Asked of a member that is not made yet, in the words of the swap itself.
+    #[test]
+    fn what_a_swap_would_refuse_is_known_before_anything_is_made() {
+        let disk = |mounted| -> Arc<dyn Storage> {
+            let disk = FaultyDisk::new(u64::MAX, Fault::Once);
+            Arc::new(match mounted {
+                Some(name) => disk.with_mount_point(name),
+                None => disk,
+            })
+        };
+        for (mounted, wal, staged_wal, words) in [
+            (None, None, None, None),
+            (None, Some("wal"), Some("wal/new"), None),
+            (
+                None,
+                Some("data/member/log"),
+                Some("data/member/log/new"),
+                None,
+            ),
+            (Some("wal"), None, Some("data/member/wal/new"), None),
+            (
+                Some("wal"),
+                Some("data/member/wal"),
+                Some("data/member/wal/new"),
+                None,
+            ),
+            (
+                Some("wal"),
+                None,
+                None,
+                Some("restore it with a WAL directory of its own"),
+            ),
+            (
+                None,
+                None,
+                Some("data/member/wal/new"),
+                Some("restore it without a WAL directory"),
+            ),
+            (
+                None,
+                Some("data/member/a/log"),
+                Some("data/member/a/log/new"),
+                Some("one holds the other"),
+            ),
+            (
+                None,
+                Some("data/member/a/log"),
+                Some("log"),
+                Some("does not stay in its place"),
+            ),
+            (
+                None,
+                Some("data/member/snap"),
+                Some("log"),
+                Some("does not stay in its place"),
+            ),
+            (Some("member"), None, None, Some("is a mount point")),
+            (Some("snap"), None, None, Some("is a mount point")),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path();
+            made(&MemberTarget::new("m1", root.join("data")), "old");
+            let place = |data: &str, wal: Option<&str>| {
+                let place = MemberTarget::new("m1", root.join(data));
+                match wal {
+                    Some(wal) => place.with_wal_dir(root.join(wal)),
+                    None => place,
+                }
+            };
+            let (staged, target) = (place("data/new", staged_wal), place("data", wal));
+            if let Some(wal) = wal {
+                fs::create_dir_all(root.join(wal)).unwrap();
+            }
+            let before = super::super::tests::listing(root);
+            let known = check_swap_with(disk(mounted).as_ref(), &staged, &target);
+            assert_eq!(super::super::tests::listing(root), before);
+
+            let at = format!("{mounted:?} {wal:?} {staged_wal:?}: {known:?}");
+            let options = SwapOptions::default().with_storage(disk(mounted));
+            made(&staged, "new");
+            let swapped = swap_member(&staged, &target, &options);
+            match words {
+                None => {
+                    known.expect(&at);
+                    let kept = swapped.expect(&at).replaced.unwrap();
+                    let mut options = UndoOptions::default().with_storage(disk(mounted));
+                    if let Some(wal) = wal {
+                        options = options.with_wal_dir(root.join(wal));
+                    }
+                    let undone = undo_restore(target.data_dir(), &options);
+                    assert_eq!(undone.expect(&at).put_back, Some(kept.member_dir));
+                }
+                Some(words) => {
+                    let known = known.expect_err(&at).to_string();
+                    assert!(known.contains(words), "{at}");
+                    assert_eq!(swapped.expect_err(&at).to_string(), known, "{at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_member_is_known_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let [elsewhere, target] = places(folder.path());
+        made(&elsewhere, "old");
+        fs::create_dir(target.data_dir()).unwrap();
+        std::os::unix::fs::symlink(
+            elsewhere.data_dir().join("member"),
+            target.data_dir().join("member"),
+        )
+        .unwrap();
+        let staged = MemberTarget::new("m1", target.data_dir().join("new"));
+        let known = check_swap(&staged, &target).unwrap_err();
+        assert_eq!(known.kind(), ErrorKind::Unsupported);
+        assert!(known.to_string().contains("symbolic link"), "{known}");
+        made(&staged, "new");
+        let error = swap_member(&staged, &target, &SwapOptions::default()).unwrap_err();
+        assert_eq!(error.to_string(), known.to_string());
+    }
+
     #[test]
     fn two_filesystems_are_told_apart_before_anything_changes() {
         let memory = Path::new("/dev/shm");
@@ -537,7 +725,9 @@ mod tests {
         made(&target, "old");
         made(&staged, "new");
         let before = super::super::tests::listing(folder.path());
+        let known = check_swap(&staged, &target).unwrap_err();
         let error = swap_member(&staged, &target, &SwapOptions::default()).unwrap_err();
+        assert_eq!(error.to_string(), known.to_string());
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains("the same filesystem"), "{error}");
         assert_eq!(super::super::tests::listing(folder.path()), before);

@@ -87,7 +87,7 @@ pub(crate) struct Arguments {
         help_heading = "Node"
     )]
     pub(super) state_dir: PathBuf,
-    /// The systemctl that stops and starts a unit [default: the one in PATH]
+    /// The systemctl that stops and starts a unit; a unit in another tree than / needs one [default: the one in PATH]
     #[arg(long, value_name = "PATH", help_heading = "Node")]
     pub(super) systemctl: Option<PathBuf>,
     /// The longest that etcd may take to stop
@@ -204,16 +204,15 @@ impl Arguments {
     }
 
     pub(super) fn apply_options(&self, root: Root) -> ApplyOptions {
+        // The one in PATH speaks to the systemd of this machine, which has nothing to do with another tree.
+        let of_machine = || executable::in_path("systemctl").filter(|_| root.is_this_machine());
+        let systemctl = self.systemctl.clone().or_else(of_machine);
         let options = ApplyOptions::default()
             .with_root(root)
             .with_state_directory(&self.state_dir)
             .with_stop_timeout(self.stop_timeout)
             .with_start_timeout(self.start_timeout);
-        match self
-            .systemctl
-            .clone()
-            .or_else(|| executable::in_path("systemctl"))
-        {
+        match systemctl {
             Some(program) => options.with_systemctl(program),
             None => options,
         }

@@ -55,9 +55,7 @@ pub(super) fn require_applicable(recovery: &Recovery, options: &ApplyOptions) ->
             remedy => format!("{remedy}; {NOTHING_DONE}"),
         }));
     }
-    if let StopBy::Unit { .. } = recovery.stop {
-        options.systemctl()?;
-    }
+    options.require_systemctl_for(&recovery.stop)?;
     // Whether it serves has to be asked at the end.
     recovery.etcd.cluster(&options.root).map(drop)
 }

@@ -42,7 +42,8 @@ use crate::Result;
 ///
 /// # Errors
 /// Before anything is done: `Refused` where the plan has a finding that keeps it from being applied, or the machine or the snapshot
-/// is not as it was when the plan was made; `Unsupported` where somebody else owns this etcd; `Busy` where another run is at
+/// is not as it was when the plan was made; `Unsupported` where somebody else owns this etcd; `InvalidInput` where a unit is to be
+/// stopped in a tree that is not this machine's, and no [program](ApplyOptions::with_systemctl) that does it was given; `Busy` where another run is at
 /// work, or an earlier one is not finished.
 ///
 /// Later: `Waiting` where the member is restored and started, and cannot answer until more members have come; `Late` where etcd does
@@ -66,6 +67,7 @@ pub fn apply_recovery(recovery: &Recovery, options: &ApplyOptions) -> Result<Rec
 pub fn resume_recovery(options: &ApplyOptions) -> Result<RecoveryReport> {
     let book = Book::open(options, false)?;
     let journal = book.require_unfinished()?;
+    options.require_systemctl_for(&journal.recovery.stop)?;
     Run::new(options, book, journal).forward()
 }
 
@@ -79,5 +81,6 @@ pub fn resume_recovery(options: &ApplyOptions) -> Result<RecoveryReport> {
 pub fn roll_back_recovery(options: &ApplyOptions) -> Result<RecoveryReport> {
     let book = Book::open(options, false)?;
     let journal = book.require_to_roll_back()?;
+    options.require_systemctl_for(&journal.recovery.stop)?;
     Run::new(options, book, journal).back()
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::recover::STATE_DIRECTORY;
+use crate::recover::{STATE_DIRECTORY, StopBy};
 use crate::{Error, ErrorKind, Observer, Result, Root, Silent};
 
 /// Where systemd's own command is.
@@ -96,19 +96,34 @@ impl ApplyOptions {
         self
     }
 
+    /// What [`apply_recovery`](crate::apply_recovery) refuses of these options before anything else, for whoever prepares it: that
+    /// a unit is to be stopped, and no program is known that does it.
+    ///
+    /// # Errors
+    /// `InvalidInput` where the tree is not this machine's, and no program was [given](Self::with_systemctl); `NotFound` where this
+    /// machine has none.
+    pub fn require_systemctl_for(&self, stop: &StopBy) -> Result<()> {
+        match stop {
+            StopBy::Unit { .. } => self.systemctl().map(drop),
+            StopBy::Manifests { .. } => Ok(()),
+        }
+    }
+
     pub(super) fn systemctl(&self) -> Result<PathBuf> {
         if let Some(program) = &self.systemctl {
             return Ok(program.clone());
         }
         if !self.root.is_this_machine() {
             return Err(Error::new(
-                ErrorKind::Unsupported,
+                ErrorKind::InvalidInput,
                 format!(
                     "{} is not this machine, whose systemd would be asked to stop and start the unit",
                     self.root.directory().display()
                 ),
             )
-            .with_remedy("run it on the machine itself"));
+            .with_remedy(
+                "run it on the machine itself, or name the program that stands in for its systemctl with --systemctl",
+            ));
         }
         let known = SYSTEMCTL.into_iter().find(|path| Path::new(path).exists());
         known.map(PathBuf::from).ok_or_else(|| {

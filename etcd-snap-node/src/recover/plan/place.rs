@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component as Part, Path, PathBuf};
 
+use etcd_snap::{MemberTarget, check_swap};
+
 use super::PlanOptions;
 use super::pods::{self, Manifest};
 use crate::recover::files::sha256;
@@ -31,13 +33,7 @@ pub(super) fn target(etcd: &Etcd, options: &PlanOptions) -> Result<RecoveryTarge
         None => None,
     };
     let Some(new) = &options.new_data_dir else {
-        let aside = format!("{ASIDE}{}", options.stamp());
-        return Ok(RecoveryTarget::InPlace {
-            staged: data_dir.join(&aside),
-            staged_wal: wal_dir.as_ref().map(|wal_dir| wal_dir.join(&aside)),
-            data_dir,
-            wal_dir,
-        });
+        return Ok(in_place(&data_dir, wal_dir, options));
     };
     let new = clean(new)?;
     let refused = |sentence: String, remedy: &str| {
@@ -77,6 +73,54 @@ pub(super) fn target(etcd: &Etcd, options: &PlanOptions) -> Result<RecoveryTarge
         Err(e) => return Err(Error::io("look into", &new, e)),
     }
     Ok(RecoveryTarget::NewDataDir { data_dir: new })
+}
+
+/// With the WAL where the swap wants it.
+fn in_place(data_dir: &Path, wal_dir: Option<PathBuf>, options: &PlanOptions) -> RecoveryTarget {
+    let root = &options.root;
+    let inside = data_dir.join("member/wal");
+    let real_inside = root.real(data_dir).join("member/wal");
+    let aside = format!("{ASIDE}{}", options.stamp());
+    let with = |wal_dir: Option<PathBuf>| RecoveryTarget::InPlace {
+        staged: data_dir.join(&aside),
+        staged_wal: wal_dir.as_ref().map(|wal_dir| wal_dir.join(&aside)),
+        data_dir: data_dir.to_owned(),
+        wal_dir,
+    };
+    // Where it is without that setting too, it is none of its own, and comes and goes with its member.
+    let wal_dir = wal_dir.filter(|wal| *wal != inside && root.real(wal) != real_inside);
+    let is_own = wal_dir.is_some();
+    let target = with(wal_dir);
+    if !is_own && refused_swap(&target, root).is_some() {
+        // On a filesystem of its own it stays in its place, and its segments have to be made there.
+        let mounted = with(Some(inside));
+        if refused_swap(&mounted, root).is_none() {
+            return mounted;
+        }
+    }
+    target
+}
+
+/// What the swap would refuse of the places, long after etcd was stopped for it.
+pub(super) fn refused_swap(target: &RecoveryTarget, root: &Root) -> Option<etcd_snap::Error> {
+    let RecoveryTarget::InPlace {
+        data_dir,
+        wal_dir,
+        staged,
+        staged_wal,
+    } = target
+    else {
+        return None;
+    };
+    // Whose member it is has nothing to do with its places.
+    let member = |data_dir: &Path, wal_dir: &Option<PathBuf>| {
+        let member = MemberTarget::new("", root.open_as(data_dir));
+        match wal_dir {
+            Some(wal_dir) => member.with_wal_dir(root.open_as(wal_dir)),
+            None => member,
+        }
+    };
+    check_swap(&member(staged, staged_wal), &member(data_dir, wal_dir)).err()
 }
 
 /// Nothing is made of `..`, whose meaning depends on links.

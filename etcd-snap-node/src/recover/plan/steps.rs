@@ -218,19 +218,32 @@ impl Making<'_> {
         };
         let old = data_dir.join(format!("member.old-{}", self.stamp));
         let mut by_hand = Vec::new();
-        if self.etcd.data.as_ref().is_none_or(|data| data.has_member) {
+        let member = data_dir.join("member");
+        let has_member = self.etcd.data.as_ref().is_none_or(|data| data.has_member);
+        if wal_dir.as_ref().is_some_and(|it| it.starts_with(&member)) {
+            // The directory of the WAL stays, and so does the one that it is in.
+            if has_member {
+                by_hand.push(format!("mkdir {}", path(&old)));
+                by_hand.push(format!("mv {} {}/", path(&member.join("snap")), path(&old)));
+            }
+            let made = staged.join("member");
             by_hand.push(format!(
-                "mv {} {}",
-                path(&data_dir.join("member")),
-                path(&old)
+                "mv {} {}/",
+                path(&made.join("snap")),
+                path(&member)
             ));
+            by_hand.push(format!("rmdir {} {}", path(&made), path(staged)));
+        } else {
+            if has_member {
+                by_hand.push(format!("mv {} {}", path(&member), path(&old)));
+            }
+            by_hand.push(format!(
+                "mv {} {}/",
+                path(&staged.join("member")),
+                path(data_dir)
+            ));
+            by_hand.push(format!("rmdir {}", path(staged)));
         }
-        by_hand.push(format!(
-            "mv {} {}/",
-            path(&staged.join("member")),
-            path(data_dir)
-        ));
-        by_hand.push(format!("rmdir {}", path(staged)));
         let mut report = staged.clone().into_os_string();
         report.push(".restore-report.json");
         by_hand.push(format!("rm {}", path(Path::new(&report))));

@@ -88,7 +88,7 @@ impl Reader<'_> {
             self.absent(Path::new(pattern), optional);
         }
         for path in paths {
-            match self.root.read_text(&path) {
+            match self.text(&path) {
                 Ok(text) => self.take_environment(&path, &text),
                 Err(error) if error.kind() == crate::ErrorKind::NotFound => {
                     self.absent(&path, optional);

@@ -14,9 +14,9 @@ use super::{Service, WrapperKind, containers};
 use crate::invocation::{Invocation, Variable};
 use crate::{Finding, Root};
 
-/// Reads a service; `None` where it has nothing to do with etcd.
-pub(super) fn read(root: &Root, files: UnitFiles) -> Option<Service> {
-    let mut reader = Reader::new(root, files);
+/// Reads a service; `None` where it has nothing to do with etcd. Files that are coming are read as if they were there.
+pub(super) fn read(root: &Root, files: UnitFiles, coming: &[(PathBuf, String)]) -> Option<Service> {
+    let mut reader = Reader::new(root, files, coming);
     let named = reader.service.unit.starts_with("etcd");
     if reader.service.masked {
         let unit = reader.service.unit.clone();
@@ -51,6 +51,7 @@ pub(super) fn read(root: &Root, files: UnitFiles) -> Option<Service> {
 
 struct Reader<'a> {
     root: &'a Root,
+    coming: &'a [(PathBuf, String)],
     specifiers: Specifiers,
     files: Vec<PathBuf>,
     settings: Settings,
@@ -59,7 +60,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(root: &'a Root, files: UnitFiles) -> Self {
+    fn new(root: &'a Root, files: UnitFiles, coming: &'a [(PathBuf, String)]) -> Self {
         let (unit_file, masked) = match files.fragment {
             Fragment::File(file) => (Some(file), false),
             Fragment::Masked(file) => (Some(file), true),
@@ -67,6 +68,7 @@ impl<'a> Reader<'a> {
         };
         Self {
             root,
+            coming,
             specifiers: Specifiers::new(&files.unit, root),
             files: unit_file.iter().chain(&files.drop_ins).cloned().collect(),
             settings: Settings::default(),
@@ -97,9 +99,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn text(&self, path: &Path) -> crate::Result<String> {
+        match self.coming.iter().find(|(coming, _)| coming == path) {
+            Some((_, text)) => Ok(text.clone()),
+            None => self.root.read_text(path),
+        }
+    }
+
     fn load(&mut self) {
         for file in self.files.clone() {
-            match self.root.read_text(&file) {
+            match self.text(&file) {
                 Ok(text) => {
                     for assignment in syntax::assignments(&text) {
                         if assignment.section == "Service" {

@@ -1,6 +1,7 @@
 //! Recoveries of machines of the tests, most of them without a server; `real.rs` has those with one.
 
 mod meanwhile;
+mod mounted;
 mod real;
 mod refused;
 

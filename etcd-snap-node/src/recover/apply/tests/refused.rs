@@ -111,9 +111,24 @@ fn the_units_of_this_machine_are_not_stopped_for_a_tree() {
     let old = world.database();
     world.options.systemctl = None;
     let error = apply_recovery(&world.recovery, &world.options).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().contains("is not this machine"), "{error}");
+    assert!(error.remedy().unwrap().contains("--systemctl"), "{error:?}");
     nothing_happened(&world, &old);
+
+    let mut options = world
+        .options
+        .clone()
+        .with_systemctl(world.folder.path().join("systemctl"))
+        .with_observer(Watcher::stopping_at("3!"));
+    apply_recovery(&world.recovery, &options).unwrap_err();
+    options.systemctl = None;
+    let calls = world.calls();
+    for verb in [resume_recovery, roll_back_recovery] {
+        let error = verb(&options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+        assert_eq!(world.calls(), calls);
+    }
 }
 
 #[test]

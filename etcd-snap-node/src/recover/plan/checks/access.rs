@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, StatVfsMountFlags};
 
 use super::Planned;
-use crate::recover::plan::place::nearest;
+use crate::recover::plan::place::{nearest, refused_swap};
 use crate::recover::{RecoveryTarget, StopBy};
 use crate::users::{owner_differs, user_of};
 use crate::{Etcd, Finding, Root, disk};
@@ -29,6 +29,7 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
     if let RecoveryTarget::InPlace { .. } = planned.target {
         findings.extend(owner_differs(root, planned.etcd));
     }
+    findings.extend(unswappable(planned.target, root));
     findings.extend(label(planned.etcd, planned.target, root));
     findings
 }
@@ -94,6 +95,37 @@ fn unwritable(directory: &Path, on_disk: &Path) -> Option<Finding> {
         )
         .with_remedy("run this as root")
         .at(directory),
+    )
+}
+
+/// A member that cannot take the place of the old one would fail only when etcd is stopped, and again with each `--resume`.
+fn unswappable(target: &RecoveryTarget, root: &Root) -> Option<Finding> {
+    let RecoveryTarget::InPlace {
+        data_dir, wal_dir, ..
+    } = target
+    else {
+        return None;
+    };
+    // A directory that may not be written into is a finding of its own.
+    let refused = refused_swap(target, root)
+        .filter(|refused| refused.kind() != etcd_snap::ErrorKind::AccessDenied)?;
+    let remedy = match wal_dir {
+        None => {
+            "--new-data-dir makes the member in another directory; to swap it in place, let `member` and `snap` in it be plain directories \
+             on the filesystem of the data directory"
+        }
+        Some(_) => {
+            "let `member` and `snap` in it be plain directories on the filesystem of the data directory, and the WAL be in a directory right \
+             in `member`, or outside of it"
+        }
+    };
+    Some(
+        Finding::error(
+            "swap-impossible",
+            format!("the new member could not take the place of the old one: {refused}"),
+        )
+        .with_remedy(remedy)
+        .at(data_dir),
     )
 }
 

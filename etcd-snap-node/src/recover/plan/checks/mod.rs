@@ -3,7 +3,7 @@
 //! ```text
 //! cluster.rs     members that live: a quorum, writes that would be lost      snapshot.rs   its age, the versions it needs
 //! discovered.rs  what discovery found and a recovery does not mend           machine.rs    who starts and stops, another API server
-//! access.rs      what may be written, and by whom the data has to be owned
+//! access.rs      what may be written and swapped, and by whom the data has to be owned
 //! ```
 
 mod access;

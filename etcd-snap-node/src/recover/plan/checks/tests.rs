@@ -1,10 +1,11 @@
 use etcd_snap::RestoreOptions;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::recover::plan::sample::{Machine, committed_snapshot};
 use crate::recover::plan::{PlanOptions, plan_recovery};
-use crate::{Finding, Place, Recovery, RunBy, Severity, Version};
+use crate::{Finding, Place, Recovery, RecoveryTarget, RunBy, Severity, Version};
 
 const ONE: &str = "m1=http://10.0.0.1:2380";
 const TWO: &str = "m1=http://10.0.0.1:2380,m2=http://10.0.0.2:2380";
@@ -188,4 +189,91 @@ fn a_label_of_selinux_is_told() {
     let recovery = plan(&machine, ONE, machine.options());
     let expected = labelled.is_ok().then_some(Severity::Note);
     assert_eq!(severity(&recovery, "selinux-label"), expected);
+}
+
+fn with_member() -> Machine {
+    let machine = Machine::kubeadm();
+    machine.put("/var/lib/etcd/member/snap/db", "x");
+    machine.put(
+        "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal",
+        "x",
+    );
+    machine
+}
+
+fn wal_of(recovery: &Recovery) -> (Option<&Path>, Option<&Path>) {
+    let RecoveryTarget::InPlace {
+        wal_dir,
+        staged_wal,
+        ..
+    } = &recovery.target
+    else {
+        panic!("{recovery:?}");
+    };
+    (wal_dir.as_deref(), staged_wal.as_deref())
+}
+
+/// Written out, the default is the default: the WAL is swapped with its member.
+#[test]
+fn a_wal_directory_where_it_is_anyway_is_none_of_its_own() {
+    let mut machine = with_member();
+    machine.etcd().wal_dir = Some(Place::of_host("/var/lib/etcd/member/wal"));
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(wal_of(&recovery), (None, None));
+    assert!(!recovery.is_refused(), "{:?}", recovery.findings);
+
+    // etcd would go on to look for its WAL in the old data directory.
+    let elsewhere = machine.options().with_new_data_dir("/var/lib/other");
+    let snapshot = machine.snapshot_of(ONE);
+    let error = plan_recovery(&machine.node, &snapshot, &elsewhere).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Refused, "{error}");
+
+    // Another one in `member` stays there, and its segments are made in it.
+    let log = Path::new("/var/lib/etcd/member/log");
+    machine.etcd().wal_dir = Some(Place::of_host(log));
+    let recovery = plan(&machine, ONE, machine.options());
+    let staged = log.join(".etcd-snap-recovery-20261126T011944Z");
+    assert_eq!(wal_of(&recovery), (Some(log), Some(staged.as_path())));
+    assert!(!recovery.is_refused(), "{:?}", recovery.findings);
+    let by_hand = &recovery.steps[4].by_hand;
+    assert!(
+        by_hand
+            .iter()
+            .all(|line| !line.starts_with("mv /var/lib/etcd/member /")),
+        "{by_hand:?}"
+    );
+}
+
+#[test]
+fn what_the_swap_would_refuse_is_found_by_the_plan() {
+    let mut machine = with_member();
+    machine.etcd().wal_dir = Some(Place::of_host("/var/lib/etcd/member/deep/log"));
+    let recovery = plan(&machine, ONE, machine.options());
+    assert_eq!(
+        severity(&recovery, "swap-impossible"),
+        Some(Severity::Error)
+    );
+
+    machine.etcd().wal_dir = None;
+    let data = machine.folder.path().join("var/lib/etcd");
+    let disk = machine.folder.path().join("disk");
+    std::fs::rename(data.join("member"), &disk).unwrap();
+    std::os::unix::fs::symlink("../../../disk", data.join("member")).unwrap();
+    let recovery = plan(&machine, ONE, machine.options());
+    let finding = recovery.findings.iter();
+    let finding: Vec<_> = finding.filter(|it| it.code == "swap-impossible").collect();
+    assert_eq!(finding.len(), 1, "{:?}", recovery.findings);
+    assert!(finding[0].message.contains("symbolic link"), "{finding:?}");
+    assert!(
+        finding[0]
+            .remedy
+            .as_ref()
+            .unwrap()
+            .contains("--new-data-dir")
+    );
+    assert!(recovery.is_refused());
+
+    let elsewhere = machine.options().with_new_data_dir("/var/lib/other");
+    let recovery = plan(&machine, ONE, elsewhere);
+    assert_eq!(severity(&recovery, "swap-impossible"), None);
 }
