@@ -1,6 +1,7 @@
 //! etcd is gone: nobody listens at its ports, and nobody has its files.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ impl Run<'_> {
         };
         let url = format!("https://127.0.0.1:{port}");
         let until = Instant::now() + PATIENCE.min(self.options.stop_timeout);
-        while listens(&url) {
+        while is_taken(&url) {
             if Instant::now() > until {
                 return self.note(format!(
                     "something still listens at {url}, where the API server did: if it is one, it goes on with what it has seen until it is restarted"
@@ -60,7 +61,7 @@ impl Run<'_> {
     fn still_there(&self) -> Result<Option<String>> {
         let etcd = &self.recovery().etcd;
         for url in etcd.listen_client_urls.iter().chain(&etcd.listen_peer_urls) {
-            if listens(url) {
+            if is_taken(url) {
                 return Ok(Some(format!("something still listens at {url}")));
             }
         }
@@ -90,6 +91,23 @@ impl Run<'_> {
 
 /// Whether somebody takes connections there.
 pub(in super::super) fn listens(url: &str) -> bool {
+    dial(url, |answer, _| answer.is_ok())
+}
+
+/// Whether a port of this machine is in use. One that is, and takes no connections, as those of a process that hangs, says nothing
+/// at all, where an unused one refuses.
+fn is_taken(url: &str) -> bool {
+    dial(url, |answer, address| match answer {
+        Ok(_) => true,
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => {
+            // Another machine may just not be there.
+            TcpListener::bind((address.ip(), 0)).is_ok()
+        }
+        Err(_) => false,
+    })
+}
+
+fn dial(url: &str, is_so: impl Fn(io::Result<TcpStream>, SocketAddr) -> bool) -> bool {
     /// To this machine itself.
     const LONGEST: Duration = Duration::from_secs(1);
     let url = dialled(url);
@@ -100,8 +118,30 @@ pub(in super::super) fn listens(url: &str) -> bool {
         return UnixStream::connect(rest).is_ok();
     }
     let address = rest.split('/').next().unwrap_or_default();
-    let addresses = address.to_socket_addrs().into_iter().flatten();
-    addresses
-        .into_iter()
-        .any(|address| TcpStream::connect_timeout(&address, LONGEST).is_ok())
+    let mut addresses = address.to_socket_addrs().into_iter().flatten();
+    addresses.any(|address| is_so(TcpStream::connect_timeout(&address, LONGEST), address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_no_connections_still_has_its_port() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = port.local_addr().unwrap();
+        let url = format!("http://{address}");
+        assert!(is_taken(&url) && listens(&url));
+        // Until there is room for no more.
+        let mut waiting = Vec::new();
+        while let Ok(connection) = TcpStream::connect_timeout(&address, Duration::from_millis(200))
+        {
+            waiting.push(connection);
+        }
+        assert!(is_taken(&url), "{} wait", waiting.len());
+        drop((waiting, port));
+        assert!(!is_taken(&url) && !listens(&url));
+        // Of documentation: of no machine.
+        assert!(!is_taken("http://192.0.2.1:2379"));
+    }
 }
