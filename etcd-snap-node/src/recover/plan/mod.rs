@@ -3,6 +3,7 @@
 //! ```text
 //! members.rs    who the new members are, and which one is this node's
 //! prove.rs      bump, digest, and everything that a restore checks without writing
+//! seen.rs       whether the revision is above what clients of this node have seen
 //! place.rs      where the member goes, what is stopped        pods.rs      the files in kubelet's directory
 //! change/       --new-data-dir: a scalar of a manifest or of a configuration file, or a drop-in for a unit
 //! checks/       what speaks against it: data, machine, cluster, snapshot
@@ -21,6 +22,7 @@ mod pods;
 mod prove;
 #[cfg(test)]
 mod sample;
+mod seen;
 mod shell;
 mod steps;
 #[cfg(test)]
@@ -62,7 +64,15 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     let old = snapshot_members(&snapshot)?;
     let living = checks::ask(etcd, &old, options)?;
     let seen = living.as_ref().map(|living| living.seen.clone());
-    let decided = prove::decide(etcd, &snapshot, &members.cluster, seen, options)?;
+    let decided = prove::decide(etcd, &snapshot, &members.cluster, seen.clone(), options)?;
+    let contradicted = seen::contradicted(
+        etcd,
+        &snapshot,
+        &members.cluster,
+        &decided,
+        seen.as_ref(),
+        options,
+    )?;
     let tried = prove::try_out(&snapshot, &decided, &members.own, &target, options)?;
     let revision = match &decided.bump {
         Some(bump) => bump.revision,
@@ -74,6 +84,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     findings.extend(members.findings.iter().cloned());
     findings.extend(doubts);
     findings.extend(stopping.findings);
+    findings.extend(contradicted);
     findings.extend(tried.findings);
     if let StopBy::Manifests { .. } = &stopping.stop
         && let crate::RunBy::StaticPod { manifest, .. } = &etcd.run_by
