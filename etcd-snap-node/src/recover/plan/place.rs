@@ -34,7 +34,8 @@ pub(super) fn target(etcd: &Etcd, options: &PlanOptions) -> Result<RecoveryTarge
         let aside = format!("{ASIDE}{}", options.stamp());
         return Ok(RecoveryTarget::InPlace {
             staged: data_dir.join(&aside),
-            staged_wal: wal_dir.as_ref().map(|wal_dir| wal_dir.join(&aside)),
+            // A name of its own: where neither directory is there yet, both are tried out in the same one above.
+            staged_wal: wal_dir.as_ref().map(|it| it.join(format!("{aside}-wal"))),
             data_dir,
             wal_dir,
         });
