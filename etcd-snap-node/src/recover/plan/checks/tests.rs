@@ -189,3 +189,35 @@ fn a_label_of_selinux_is_told() {
     let expected = labelled.is_ok().then_some(Severity::Note);
     assert_eq!(severity(&recovery, "selinux-label"), expected);
 }
+
+#[test]
+fn a_data_directory_on_a_disk_that_is_not_mounted_is_not_made_elsewhere() {
+    for mut machine in [Machine::systemd(), Machine::kubeadm()] {
+        let data_dir = machine.folder.path().join("var/lib/etcd");
+        std::fs::remove_dir(&data_dir).unwrap();
+        std::os::unix::fs::symlink("/mnt/ssd/etcd", &data_dir).unwrap();
+        let recovery = plan(&machine, ONE, machine.options());
+        let code = "data-dir-link-broken";
+        assert_eq!(severity(&recovery, code), Some(Severity::Error));
+
+        // What discovery says of the old directory does not count where another is made.
+        machine.etcd().findings = recovery.findings;
+        let elsewhere = machine.options().with_new_data_dir("/srv/etcd");
+        let recovery = plan(&machine, ONE, elsewhere);
+        assert_eq!(severity(&recovery, code), None);
+        let below = machine.options().with_new_data_dir("/var/lib/etcd/new");
+        let snapshot = machine.folder.path().join("backup.db");
+        assert!(plan_recovery(&machine.node, &snapshot, &below).is_err());
+
+        std::fs::create_dir_all(machine.folder.path().join("mnt/ssd/etcd")).unwrap();
+        let recovery = plan(&machine, ONE, machine.options());
+        assert_eq!(severity(&recovery, code), None);
+
+        let wal = machine.folder.path().join("var/lib/wal");
+        std::os::unix::fs::symlink("wal", &wal).unwrap();
+        machine.etcd().wal_dir = Some(Place::of_host("/var/lib/wal"));
+        let recovery = plan(&machine, ONE, machine.options());
+        let found = recovery.findings.iter().find(|it| it.code == code);
+        assert!(found.unwrap().message.contains("the WAL directory"));
+    }
+}
