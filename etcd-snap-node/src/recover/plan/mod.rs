@@ -7,10 +7,12 @@
 //! place.rs      where the member goes, what is stopped        pods.rs      the files in kubelet's directory
 //! change/       --new-data-dir: a scalar of a manifest or of a configuration file, or a drop-in for a unit
 //! checks/       what speaks against it: data, machine, cluster, snapshot
+//! because.rs    why nothing can be planned
 //! steps.rs      the steps, and what a person would type       shell.rs     words as a shell takes them
 //! elsewhere.rs  other nodes, and what is restarted            owners.rs    distributions that have a way of their own
 //! ```
 
+mod because;
 mod change;
 mod checks;
 mod elsewhere;
@@ -37,7 +39,7 @@ pub(crate) use change::fuzzed;
 pub use options::PlanOptions;
 
 use super::{Recovery, RecoveryTarget, StopBy};
-use crate::{Error, Finding, Node, Result, Severity};
+use crate::{Error, ErrorKind, Finding, Node, Result, Severity};
 
 /// Says what bringing back this node takes, and checks beforehand what could go wrong. Changes nothing at all.
 ///
@@ -45,16 +47,22 @@ use crate::{Error, Finding, Node, Result, Severity};
 ///
 /// # Errors
 /// `NotFound` and `InvalidInput` where it is not clear which etcd is meant, or an option contradicts another; `Refused` where nothing can
-/// be planned: no member of the new cluster is this node's, nothing tells what starts etcd, what starts it cannot be changed safely;
-/// `Misconfigured` where its data is in no volume; those of the library where the snapshot is not sound.
+/// be planned: no member of the new cluster is this node's, nothing tells what starts etcd, what starts it cannot be changed safely, or
+/// discovery has found what is wrong, which is said first then; `Misconfigured` where it has not, and nothing tells where the data is;
+/// those of the library where the snapshot is not sound.
 pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Result<Recovery> {
     let path = std::path::absolute(snapshot)
         .map_err(|e| Error::io("find the absolute path of", snapshot, e))?;
     let snapshot = Snapshot::open(&path)?;
     let etcd = node.etcd(options.etcd.as_deref())?;
 
-    let members = members::members(etcd, &snapshot, options)?;
-    let target = place::target(etcd, options)?;
+    let explained = |e| because::of_findings(etcd, options, e);
+    let members = members::members(etcd, &snapshot, options).map_err(explained)?;
+    let target = place::target(etcd, options).map_err(|e| match e.kind() {
+        ErrorKind::Misconfigured => explained(e),
+        // Another directory that was asked for does not go.
+        _ => e,
+    })?;
     let stopping = place::stopping(etcd, options)?;
     let (changes, doubts) = match &target {
         RecoveryTarget::InPlace { .. } => Default::default(),

@@ -16,20 +16,7 @@ const ASIDE: &str = ".etcd-snap-recovery-";
 /// In the data directory itself: that may be a mount point, and what is beside it on another filesystem.
 pub(super) fn target(etcd: &Etcd, options: &PlanOptions) -> Result<RecoveryTarget> {
     let data_dir = etcd.host_data_dir()?;
-    let wal_dir = match &etcd.wal_dir {
-        Some(place) => Some(place.host.clone().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Misconfigured,
-                format!(
-                    "the WAL, {}, is in no volume: it is in the container's own layer, which is lost with the container",
-                    place.path.display()
-                ),
-            )
-            .with_path(&place.path)
-            .with_remedy("mount a directory of the machine there, or leave --wal-dir out")
-        })?),
-        None => None,
-    };
+    let wal_dir = etcd.host_wal_dir()?;
     let Some(new) = &options.new_data_dir else {
         let aside = format!("{ASIDE}{}", options.stamp());
         return Ok(RecoveryTarget::InPlace {
