@@ -26,6 +26,7 @@ mod drill;
 mod error;
 mod finding;
 mod invocation;
+mod links;
 mod network;
 mod observe;
 mod process;

@@ -226,3 +226,41 @@ fn this_machine_is_not_stopped_for_a_copied_tree() {
         assert_eq!(fs::read_to_string(&called).unwrap(), calls, "{verb}");
     }
 }
+
+#[test]
+fn a_plan_that_goes_no_further_than_what_was_seen_is_refused() {
+    let room = room();
+    room.run(&format!("{PLAN} --plan-file plan.yaml")).code(0);
+    const FOLLOWED: &str = "recover good.db --root machine --plan-file plan.yaml";
+    for (command, code, words) in [
+        (FOLLOWED, 15, "moved ahead by 1000: "),
+        (PLAN, 15, "or leave it out"),
+        (
+            "recover good.db --root machine --initial-cluster m1=http://10.0.0.1:2380 --no-bump",
+            0,
+            "or without --no-bump",
+        ),
+    ] {
+        let said = room
+            .run(&format!("{command} --seen-revision 5000000"))
+            .code(code);
+        // As wide as it may be.
+        let text: Vec<_> = said.stdout.split_whitespace().collect();
+        let text = format!("{} ", text.join(" "));
+        assert!(text.contains("[revision-was-seen]"), "{said:?}");
+        assert!(text.contains(words), "{said:?}");
+    }
+}
+
+#[test]
+fn what_was_found_refuses_a_recovery_that_cannot_be_planned() {
+    let room = room();
+    let manifest = room
+        .path()
+        .join("machine/etc/kubernetes/manifests/etcd.yaml");
+    let elsewhere = MANIFEST.replace("--data-dir=/var/lib/etcd", "--data-dir=/var/lib/restored");
+    fs::write(manifest, elsewhere).unwrap();
+    room.run(PLAN)
+        .code(15)
+        .complains("the data directory /var/lib/restored is in no volume");
+}

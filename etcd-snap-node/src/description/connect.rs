@@ -7,7 +7,7 @@ use etcd_snap::{Cluster, MemberTarget, NewCluster, PeerUrls, Tls, TlsBuilder};
 
 use super::urls::{dialled, is_loopback, is_secured};
 use super::{ClientIdentity, Etcd, Place};
-use crate::{Error, ErrorKind, Result, Root};
+use crate::{Error, ErrorKind, Result, Root, RunBy};
 
 impl Etcd {
     /// Where a client on this machine reaches the member: loopback first, then what it listens at, then what it advertises.
@@ -74,9 +74,18 @@ impl Etcd {
     /// Where its data is on the machine.
     ///
     /// # Errors
-    /// `Misconfigured` where it is in a container's own layer.
+    /// `Misconfigured` where it is in a container's own layer, or nothing tells.
     pub fn host_data_dir(&self) -> Result<PathBuf> {
-        on_machine(&self.data_dir, self)
+        on_machine(&self.data_dir, "data", self)
+    }
+
+    /// Where its WAL is on the machine, if it has a directory of its own.
+    pub(crate) fn host_wal_dir(&self) -> Result<Option<PathBuf>> {
+        let wal_dir = self.wal_dir.as_ref();
+        let wal_dir = wal_dir.map(|it| on_machine(it, "WAL", self));
+        wal_dir.transpose().map_err(|e| {
+            e.with_remedy("mount a directory of the machine there, or leave --wal-dir out")
+        })
     }
 
     /// Where a restore has to put the member, in paths that can be opened.
@@ -84,10 +93,9 @@ impl Etcd {
     /// # Errors
     /// `Misconfigured` where data or WAL are in a container's own layer, or the peer URLs are none.
     pub fn target(&self, root: &Root) -> Result<MemberTarget> {
-        let data_dir = on_machine(&self.data_dir, self)?;
-        let target = MemberTarget::new(&self.name, root.open_as(&data_dir));
-        Ok(match &self.wal_dir {
-            Some(wal_dir) => target.with_wal_dir(root.open_as(&on_machine(wal_dir, self)?)),
+        let target = MemberTarget::new(&self.name, root.open_as(&self.host_data_dir()?));
+        Ok(match self.host_wal_dir()? {
+            Some(wal_dir) => target.with_wal_dir(root.open_as(&wal_dir)),
             None => target,
         })
     }
@@ -138,16 +146,28 @@ impl ClientIdentity {
     }
 }
 
-fn on_machine(place: &Place, etcd: &Etcd) -> Result<PathBuf> {
-    place.host.clone().ok_or_else(|| {
-        Error::new(
-            ErrorKind::Misconfigured,
-            format!(
-                "{} of {} is in no volume: it is in the container's own layer, which is lost with the container",
-                place.path.display(),
-                etcd.title()
-            ),
-        )
-        .with_path(&place.path)
-    })
+/// `what` is its data, or its WAL.
+fn on_machine(place: &Place, what: &str, etcd: &Etcd) -> Result<PathBuf> {
+    if let Some(host) = &place.host {
+        return Ok(host.clone());
+    }
+    let (path, title) = (place.path.display(), etcd.title());
+    let is_unread = etcd
+        .findings
+        .iter()
+        .any(|it| it.code.starts_with("config-file-"));
+    let sentence = match &etcd.run_by {
+        // What is known of it are defaults.
+        _ if is_unread => {
+            format!("where the {what} of {title} is cannot be told without its configuration file")
+        }
+        RunBy::StaticPod { .. } => format!(
+            "{path} of {title} is in no volume: it is in the container's own layer, which is lost with the container"
+        ),
+        RunBy::Process => format!("where {path} of {title} is on this machine cannot be told"),
+        _ => format!(
+            "no directory of this machine is mounted at {path} in the container of {title}: its {what} is lost with the container"
+        ),
+    };
+    Err(Error::new(ErrorKind::Misconfigured, sentence).with_path(&place.path))
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::description::is_default_loopback;
+use crate::links;
 use crate::static_pod::mounts::{Leads, follow};
 use crate::users::owner_differs;
 use crate::{Etcd, Finding, Root, RunBy};
@@ -22,6 +23,10 @@ pub(super) fn look(root: &Root, etcd: &mut Etcd) {
     } = &etcd.run_by
     {
         volumes(root, etcd, mounts, manifest, &mut findings);
+    }
+    if let Some(data_dir) = &etcd.data_dir.host {
+        let wal_dir = etcd.wal_dir.as_ref().and_then(|it| it.host.as_deref());
+        findings.extend(links::broken_of(root, data_dir, wal_dir));
     }
     peers(etcd, &mut findings);
     findings.extend(owner_differs(root, etcd));
@@ -98,7 +103,7 @@ fn volumes(
                         .at(manifest),
                 );
             }
-            let is_there = root.exists(&host);
+            let is_there = root.exists(&host) || links::is_broken(root, &host);
             if !is_there && mount.host_path_type == "DirectoryOrCreate" {
                 findings.push(
                     Finding::warning(

@@ -198,3 +198,40 @@ fn data_of_another_user_and_a_forgotten_reload_are_named() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_data_directory_on_a_disk_that_is_not_mounted_is_named() -> Result<()> {
+    let unit = "etc/systemd/system/etcd.service";
+    let manifest = "etc/kubernetes/manifests/etcd.yaml";
+    let unit_text = "[Service]\nExecStart=/usr/bin/etcd --data-dir=/var/lib/etcd\n";
+    let manifest_text = fs::read_to_string(nodes().join("kubeadm-1.35/root").join(manifest))?;
+    for (file, text) in [(unit, unit_text), (manifest, manifest_text.as_str())] {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join(file);
+        fs::create_dir_all(file.parent().context("a file has a folder")?)?;
+        fs::write(file, text)?;
+        fs::create_dir_all(folder.path().join("var/lib"))?;
+        let data_dir = folder.path().join("var/lib/etcd");
+        for (target, words) in [
+            (
+                "/mnt/ssd/etcd",
+                "leads to /mnt/ssd/etcd, which is not there",
+            ),
+            ("/var/lib/etcd", "leads back to itself"),
+        ] {
+            std::os::unix::fs::symlink(target, &data_dir)?;
+            let node = found_in(folder.path())?;
+            let etcd = node.etcds.first().context("there is an etcd")?;
+            let of_data: Vec<_> = etcd
+                .findings
+                .iter()
+                .filter(|it| it.code.starts_with("data-dir"))
+                .collect();
+            ensure!(of_data.len() == 1, "{of_data:?}");
+            ensure!(of_data[0].code == "data-dir-link-broken", "{of_data:?}");
+            ensure!(of_data[0].message.contains(words), "{of_data:?}");
+            fs::remove_file(&data_dir)?;
+        }
+    }
+    Ok(())
+}

@@ -29,7 +29,10 @@ pub(super) fn members(etcd: &Etcd, snapshot: &Snapshot, options: &PlanOptions) -
             let token = options.token.as_deref().unwrap_or(&fresh);
             let text = match &options.initial_cluster {
                 Some(text) => text.clone(),
-                None if options.alone => entry(&etcd.name, &alone(etcd, &old)),
+                None if options.alone => {
+                    require_name(etcd)?;
+                    entry(&etcd.name, &alone(etcd, &old))
+                }
                 None => of_snapshot(&old, &mut findings)?,
             };
             NewCluster::parse(&text, token)?
@@ -77,6 +80,23 @@ fn disagrees(sentence: &str) -> Error {
 fn entry(name: &str, urls: &[String]) -> String {
     let pieces: Vec<_> = urls.iter().map(|url| format!("{name}={url}")).collect();
     pieces.join(",")
+}
+
+/// Without one there is no member that could be alone, and nobody wants to read of an initial cluster that they have not given.
+fn require_name(etcd: &Etcd) -> Result<()> {
+    if !etcd.name.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Refused,
+        format!(
+            "this node's etcd {} has no name, which a member needs",
+            etcd.title().trim()
+        ),
+    )
+    .with_remedy(
+        "name it where etcd is started, or say who the members are with --initial-cluster",
+    ))
 }
 
 /// What the machine itself says of its member counts; where it says nothing, what the cluster knew.

@@ -3,13 +3,16 @@
 //! ```text
 //! members.rs    who the new members are, and which one is this node's
 //! prove.rs      bump, digest, and everything that a restore checks without writing
+//! seen.rs       whether the revision is above what clients of this node have seen
 //! place.rs      where the member goes, what is stopped        pods.rs      the files in kubelet's directory
 //! change/       --new-data-dir: a scalar of a manifest or of a configuration file, or a drop-in for a unit
 //! checks/       what speaks against it: data, machine, cluster, snapshot
+//! because.rs    why nothing can be planned
 //! steps.rs      the steps, and what a person would type       shell.rs     words as a shell takes them
 //! elsewhere.rs  other nodes, and what is restarted            owners.rs    distributions that have a way of their own
 //! ```
 
+mod because;
 mod change;
 mod checks;
 pub(in crate::recover) mod elsewhere;
@@ -21,6 +24,7 @@ mod pods;
 mod prove;
 #[cfg(test)]
 mod sample;
+mod seen;
 mod shell;
 mod steps;
 #[cfg(test)]
@@ -35,7 +39,7 @@ pub(crate) use change::fuzzed;
 pub use options::PlanOptions;
 
 use super::{Recovery, RecoveryTarget, StopBy};
-use crate::{Error, Finding, Node, Result, Severity};
+use crate::{Error, ErrorKind, Finding, Node, Result, Severity};
 
 /// Says what bringing back this node takes, and checks beforehand what could go wrong. Changes nothing at all.
 ///
@@ -43,16 +47,22 @@ use crate::{Error, Finding, Node, Result, Severity};
 ///
 /// # Errors
 /// `NotFound` and `InvalidInput` where it is not clear which etcd is meant, or an option contradicts another; `Refused` where nothing can
-/// be planned: no member of the new cluster is this node's, nothing tells what starts etcd, what starts it cannot be changed safely;
-/// `Misconfigured` where its data is in no volume; those of the library where the snapshot is not sound.
+/// be planned: no member of the new cluster is this node's, nothing tells what starts etcd, what starts it cannot be changed safely, or
+/// discovery has found what is wrong, which is said first then; `Misconfigured` where it has not, and nothing tells where the data is;
+/// those of the library where the snapshot is not sound.
 pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Result<Recovery> {
     let path = std::path::absolute(snapshot)
         .map_err(|e| Error::io("find the absolute path of", snapshot, e))?;
     let snapshot = Snapshot::open(&path)?;
     let etcd = node.etcd(options.etcd.as_deref())?;
 
-    let members = members::members(etcd, &snapshot, options)?;
-    let target = place::target(etcd, options)?;
+    let explained = |e| because::of_findings(etcd, options, e);
+    let members = members::members(etcd, &snapshot, options).map_err(explained)?;
+    let target = place::target(etcd, options).map_err(|e| match e.kind() {
+        ErrorKind::Misconfigured => explained(e),
+        // Another directory that was asked for does not go.
+        _ => e,
+    })?;
     let stopping = place::stopping(etcd, options)?;
     let (changes, doubts) = match &target {
         RecoveryTarget::InPlace { .. } => Default::default(),
@@ -62,7 +72,15 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     let old = snapshot_members(&snapshot)?;
     let living = checks::ask(etcd, &old, options)?;
     let seen = living.as_ref().map(|living| living.seen.clone());
-    let decided = prove::decide(etcd, &snapshot, &members.cluster, seen, options)?;
+    let decided = prove::decide(etcd, &snapshot, &members.cluster, seen.clone(), options)?;
+    let contradicted = seen::contradicted(
+        etcd,
+        &snapshot,
+        &members.cluster,
+        &decided,
+        seen.as_ref(),
+        options,
+    )?;
     let tried = prove::try_out(&snapshot, &decided, &members.own, &target, options)?;
     let revision = match &decided.bump {
         Some(bump) => bump.revision,
@@ -74,6 +92,7 @@ pub fn plan_recovery(node: &Node, snapshot: &Path, options: &PlanOptions) -> Res
     findings.extend(members.findings.iter().cloned());
     findings.extend(doubts);
     findings.extend(stopping.findings);
+    findings.extend(contradicted);
     findings.extend(tried.findings);
     if let StopBy::Manifests { .. } = &stopping.stop
         && let crate::RunBy::StaticPod { manifest, .. } = &etcd.run_by

@@ -141,7 +141,8 @@ impl PlanOptions {
         self
     }
 
-    /// A revision that clients are known to have seen, beside what is found.
+    /// A revision that clients are known to have seen, beside what is found. A [number](Self::with_bump) or a [plan](Self::with_plan)
+    /// that does not go beyond it is pointed out.
     #[must_use]
     pub fn with_seen(mut self, revision: Revision) -> Self {
         self.seen = Some(revision);

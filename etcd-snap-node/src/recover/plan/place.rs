@@ -18,20 +18,7 @@ const ASIDE: &str = ".etcd-snap-recovery-";
 /// In the data directory itself: that may be a mount point, and what is beside it on another filesystem.
 pub(super) fn target(etcd: &Etcd, options: &PlanOptions) -> Result<RecoveryTarget> {
     let data_dir = etcd.host_data_dir()?;
-    let wal_dir = match &etcd.wal_dir {
-        Some(place) => Some(place.host.clone().ok_or_else(|| {
-            Error::new(
-                ErrorKind::Misconfigured,
-                format!(
-                    "the WAL, {}, is in no volume: it is in the container's own layer, which is lost with the container",
-                    place.path.display()
-                ),
-            )
-            .with_path(&place.path)
-            .with_remedy("mount a directory of the machine there, or leave --wal-dir out")
-        })?),
-        None => None,
-    };
+    let wal_dir = etcd.host_wal_dir()?;
     let Some(new) = &options.new_data_dir else {
         return Ok(in_place(&data_dir, wal_dir, options));
     };
@@ -83,7 +70,8 @@ fn in_place(data_dir: &Path, wal_dir: Option<PathBuf>, options: &PlanOptions) ->
     let aside = format!("{ASIDE}{}", options.stamp());
     let with = |wal_dir: Option<PathBuf>| RecoveryTarget::InPlace {
         staged: data_dir.join(&aside),
-        staged_wal: wal_dir.as_ref().map(|wal_dir| wal_dir.join(&aside)),
+        // A name of its own: where neither directory is there yet, both are tried out in the same one above.
+        staged_wal: wal_dir.as_ref().map(|it| it.join(format!("{aside}-wal"))),
         data_dir: data_dir.to_owned(),
         wal_dir,
     };

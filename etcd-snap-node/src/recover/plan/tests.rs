@@ -216,3 +216,22 @@ fn a_unit_is_stopped_and_started() {
     );
     assert_eq!(recovery.steps[2].by_hand, ["systemctl stop etcd.service"]);
 }
+
+#[test]
+fn an_empty_node_whose_wal_is_beside_its_data_gets_a_plan() {
+    let mut machine = Machine::systemd();
+    let snapshot = machine.snapshot_of("m1=http://10.0.0.1:2380");
+    machine.etcd().wal_dir = Some(crate::Place::of_host("/var/lib/etcd-wal"));
+    std::fs::remove_dir(machine.folder.path().join("var/lib/etcd")).unwrap();
+    let recovery = plan_recovery(&machine.node, &snapshot, &raw(&machine)).unwrap();
+    assert!(!recovery.is_refused(), "{:?}", recovery.findings);
+    let RecoveryTarget::InPlace { staged_wal, .. } = &recovery.target else {
+        panic!("{recovery:?}");
+    };
+    assert_eq!(
+        staged_wal.as_deref(),
+        Some(Path::new(
+            "/var/lib/etcd-wal/.etcd-snap-recovery-20261126T011944Z-wal"
+        ))
+    );
+}

@@ -10,11 +10,11 @@ use super::Planned;
 use crate::recover::plan::place::{nearest, refused_swap};
 use crate::recover::{RecoveryTarget, StopBy};
 use crate::users::{owner_differs, user_of};
-use crate::{Etcd, Finding, Root, disk};
+use crate::{Etcd, Finding, Root, disk, links};
 
 pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
     let root = &planned.options.root;
-    let mut findings = Vec::new();
+    let mut findings = unmounted(planned);
     for directory in written(planned) {
         findings.extend(unwritable(&directory, &root.open_as(&directory)));
     }
@@ -32,6 +32,17 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
     findings.extend(unswappable(planned.target, root));
     findings.extend(label(planned.etcd, planned.target, root));
     findings
+}
+
+/// Where the member goes must not be made on another disk than the one that is meant.
+fn unmounted(planned: &Planned<'_>) -> Vec<Finding> {
+    let (data_dir, wal_dir) = match planned.target {
+        RecoveryTarget::InPlace {
+            data_dir, wal_dir, ..
+        } => (data_dir, wal_dir.as_deref()),
+        RecoveryTarget::NewDataDir { data_dir } => (data_dir, None),
+    };
+    links::broken_of(&planned.options.root, data_dir, wal_dir)
 }
 
 /// The directories that something is made or renamed in, or those above that are there already.

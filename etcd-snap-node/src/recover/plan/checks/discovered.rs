@@ -4,11 +4,12 @@ use super::Planned;
 use crate::{Etcd, Finding, Severity};
 
 /// Judged by the plan itself, which knows more: who the new members are, where the data goes, whom it belongs to.
-const JUDGED_HERE: [&str; 5] = [
+const JUDGED_HERE: [&str; 6] = [
     "peer-url-is-loopback",
     "owner-differs",
     "data-outside-volumes",
     "data-dir-absent",
+    "data-dir-link-broken",
     "configuration-not-loaded",
 ];
 

@@ -232,7 +232,7 @@ fn a_wal_directory_where_it_is_anyway_is_none_of_its_own() {
     let log = Path::new("/var/lib/etcd/member/log");
     machine.etcd().wal_dir = Some(Place::of_host(log));
     let recovery = plan(&machine, ONE, machine.options());
-    let staged = log.join(".etcd-snap-recovery-20261126T011944Z");
+    let staged = log.join(".etcd-snap-recovery-20261126T011944Z-wal");
     assert_eq!(wal_of(&recovery), (Some(log), Some(staged.as_path())));
     assert!(!recovery.is_refused(), "{:?}", recovery.findings);
     let by_hand = &recovery.steps[4].by_hand;
@@ -276,4 +276,36 @@ fn what_the_swap_would_refuse_is_found_by_the_plan() {
     let elsewhere = machine.options().with_new_data_dir("/var/lib/other");
     let recovery = plan(&machine, ONE, elsewhere);
     assert_eq!(severity(&recovery, "swap-impossible"), None);
+}
+
+#[test]
+fn a_data_directory_on_a_disk_that_is_not_mounted_is_not_made_elsewhere() {
+    for mut machine in [Machine::systemd(), Machine::kubeadm()] {
+        let data_dir = machine.folder.path().join("var/lib/etcd");
+        std::fs::remove_dir(&data_dir).unwrap();
+        std::os::unix::fs::symlink("/mnt/ssd/etcd", &data_dir).unwrap();
+        let recovery = plan(&machine, ONE, machine.options());
+        let code = "data-dir-link-broken";
+        assert_eq!(severity(&recovery, code), Some(Severity::Error));
+
+        // What discovery says of the old directory does not count where another is made.
+        machine.etcd().findings = recovery.findings;
+        let elsewhere = machine.options().with_new_data_dir("/srv/etcd");
+        let recovery = plan(&machine, ONE, elsewhere);
+        assert_eq!(severity(&recovery, code), None);
+        let below = machine.options().with_new_data_dir("/var/lib/etcd/new");
+        let snapshot = machine.folder.path().join("backup.db");
+        assert!(plan_recovery(&machine.node, &snapshot, &below).is_err());
+
+        std::fs::create_dir_all(machine.folder.path().join("mnt/ssd/etcd")).unwrap();
+        let recovery = plan(&machine, ONE, machine.options());
+        assert_eq!(severity(&recovery, code), None);
+
+        let wal = machine.folder.path().join("var/lib/wal");
+        std::os::unix::fs::symlink("wal", &wal).unwrap();
+        machine.etcd().wal_dir = Some(Place::of_host("/var/lib/wal"));
+        let recovery = plan(&machine, ONE, machine.options());
+        let found = recovery.findings.iter().find(|it| it.code == code);
+        assert!(found.unwrap().message.contains("the WAL directory"));
+    }
 }
