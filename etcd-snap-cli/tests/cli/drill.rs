@@ -128,7 +128,6 @@ fn what_does_not_hold_is_12_and_in_the_report() -> Result<()> {
             "good.db --cluster-id cdf818194e3a8c32",
             "no manifest lies beside it",
         ),
-        ("good.db --etcd ./none", "./none cannot be started"),
     ] {
         // Old enough for every limit, by more than the digits of its time.
         let file = fs::File::options()
@@ -191,6 +190,18 @@ fn a_report_that_cannot_be_written_matters_where_it_was_asked_for() {
     ))
     .code(13)
     .complains("cannot write none/drill.json");
+}
+
+/// A mistyped name is no word against the backup.
+#[test]
+fn an_etcd_that_is_not_there_is_no_failed_backup() -> Result<()> {
+    let room = room();
+    said(&mut drill(&room, "good.db --etcd ./none"))
+        .code(3)
+        .complains("cannot run ./none");
+    ensure!(report(&room, "drill-report.json")?["attest"].is_null());
+    ensure!(scratch(&room).is_empty());
+    Ok(())
 }
 
 #[test]

@@ -1,15 +1,16 @@
 //! An etcd to boot: what it calls itself, and whether it can be new enough for a snapshot.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::process::{self, Process};
-use crate::Observer;
-use crate::Result;
+use rustix::fs::Access;
+
 use crate::observe::tell;
+use crate::{Error, Observer, Result};
 
 /// An etcd.
 #[derive(Debug, Clone)]
@@ -60,6 +61,16 @@ impl Executable {
                 newest.1
             )
         })
+    }
+}
+
+/// A name that is mistyped says nothing of the snapshot.
+pub(super) fn require(path: &Path) -> Result<()> {
+    let failed = |e| Error::io("run", path, e).with_remedy("name an etcd, or leave it out");
+    rustix::fs::access(path, Access::EXEC_OK).map_err(|e| failed(e.into()))?;
+    match std::fs::metadata(path).map_err(failed)?.is_file() {
+        true => Ok(()),
+        false => Err(failed(io::ErrorKind::IsADirectory.into())),
     }
 }
 

@@ -58,7 +58,7 @@ use steps::{Check, Steps};
 /// for them, and are gone when this returns, also after a failure. The snapshot is only read. Blocks as long as that takes.
 ///
 /// # Errors
-/// Only where the drill could not be done: a file that cannot be read, no room, a wish to stop. What does not hold is in the report, a
+/// Only where the drill could not be done: a file that cannot be read, an etcd that is not there, no room, a wish to stop. What does not hold is in the report, a
 /// damaged snapshot and an etcd that does not start among it.
 pub fn drill(snapshot: &Path, options: &DrillOptions) -> Result<DrillReport> {
     let mut run = Run::begin(snapshot, options)?;
@@ -117,6 +117,9 @@ impl<'a> Run<'a> {
                     DrillOptions::MOST_MEMBERS
                 ),
             ));
+        }
+        if let Some(etcd) = &options.etcd {
+            executable::require(etcd)?;
         }
         let mut report = DrillReport::begin(snapshot, time::now());
         report.host.clone_from(&options.host);
