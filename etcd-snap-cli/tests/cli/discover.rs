@@ -133,6 +133,25 @@ fn none_is_a_missing_file() {
         .complains("no etcd was found on this machine");
 }
 
+/// The shell of a unit knows its address, and a recovery needs that for nothing.
+#[test]
+fn a_node_of_which_only_its_shell_knows_the_address_can_be_recovered() {
+    for (before, address) in [("IP=$(hostname -i); ", "$IP"), ("", "`hostname -i`")] {
+        let script = format!(
+            "{before}exec /usr/bin/etcd --name m1 --data-dir /var/lib/etcd --listen-client-urls http://{address}:2379 --advertise-client-urls http://{address}:2379"
+        );
+        let unit = format!("[Service]\nExecStart=/bin/bash -c '{script}'\n");
+        let room = room(&[("etc/systemd/system/etcd.service", &unit)]);
+        let found = room.run("discover --root machine").code(0);
+        assert!(found.stdout.contains("is not known here"), "{found:#?}");
+        assert!(!found.stdout.contains("write ${NAME}"), "{found:#?}");
+        let plan = room
+            .run("recover good.db --root machine --initial-cluster m1=http://localhost:2380 --initial-cluster-token word --bump-revision 1000")
+            .code(0);
+        assert!(plan.stdout.contains("/var/lib/etcd"), "{plan:#?}");
+    }
+}
+
 #[test]
 fn what_is_found_is_not_named_too() {
     let room = kubeadm();

@@ -11,7 +11,7 @@ mod urls;
 mod values;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use effective::TlsFiles;
@@ -26,6 +26,10 @@ pub(crate) struct Configuration {
     pub(crate) runs: Runs,
     /// Every setting that somebody made, by the name of its flag. Defaults are not among them: the methods know those.
     pub(crate) settings: BTreeMap<String, Setting>,
+    /// Those of them in whose place a shell puts something when it starts etcd: the value is what is written, and not what counts.
+    unknown: BTreeSet<String>,
+    /// The parts that it replaces.
+    unresolved: Vec<String>,
     /// The configuration file that alone counts, as etcd sees it; relative paths begin in the working directory, if that is known.
     pub(crate) config_file: Option<PathBuf>,
     /// Whether that file was read.
@@ -69,6 +73,8 @@ pub(crate) fn configure(
     let mut configuration = Configuration {
         runs: Runs::Member,
         settings: BTreeMap::new(),
+        unknown: BTreeSet::new(),
+        unresolved: invocation.unresolved.clone(),
         config_file: None,
         config_file_read: false,
         working_directory: invocation.working_directory.clone(),
@@ -85,7 +91,7 @@ pub(crate) fn configure(
         return configuration;
     }
 
-    let given = command_line::read(words);
+    let given = command_line::read(invocation);
     configuration.findings = given.findings;
     // The last one wins.
     let mut flags: BTreeMap<&'static str, String> = given.settings.into_iter().collect();
@@ -98,6 +104,10 @@ pub(crate) fn configure(
         variable.map(|variable| variable.value.clone())
     });
     match named {
+        Some(path) if invocation.is_unresolved(&path) => {
+            configuration.config_file = Some(configuration.absolute(&path));
+            configuration.note_unknown(&["config-file"]);
+        }
         Some(path) => {
             let path = configuration.absolute(&path);
             configuration.take_file(&path, read);
@@ -108,6 +118,14 @@ pub(crate) fn configure(
             for (flag, value) in flags {
                 configuration.set(flag, value, Origin::Flag);
             }
+            let settings = configuration.settings.iter();
+            configuration.unknown = settings
+                .filter(|(_, setting)| invocation.is_unresolved(&setting.value))
+                .map(|(name, _)| name.clone())
+                .collect();
+            let unknown: Vec<_> = configuration.unknown.iter().cloned().collect();
+            let unknown: Vec<_> = unknown.iter().map(String::as_str).collect();
+            configuration.note_unknown(&unknown);
         }
     }
     if configuration
@@ -228,6 +246,23 @@ impl Configuration {
             )
             .with_remedy("move what is meant into the file, and take the rest out")
             .at(path),
+        );
+    }
+
+    fn note_unknown(&mut self, names: &[&str]) {
+        if names.is_empty() {
+            return;
+        }
+        self.findings.push(
+            Finding::warning(
+                "variable-unknown",
+                format!(
+                    "what etcd is given as {} is not known here: a shell puts something in the place of {} when it starts etcd",
+                    names.join(", "),
+                    self.unresolved.join(", ")
+                ),
+            )
+            .with_remedy("see what the running process was given (`tr '\\0' ' ' </proc/PID/cmdline`), or write the value itself into the unit"),
         );
     }
 

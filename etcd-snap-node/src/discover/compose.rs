@@ -41,12 +41,23 @@ impl View {
         }
     }
 
-    fn tls(&self, files: TlsFiles) -> TlsSettings {
-        let place = |path: Option<PathBuf>| path.map(|path| self.place(&path));
+    /// Where the path of this setting leads; nowhere that is known, where a shell decides about it.
+    fn place_of(&self, configuration: &Configuration, setting: &str, path: &Path) -> Place {
+        match configuration.is_unknown(setting) {
+            true => Place::new(path, None),
+            false => self.place(path),
+        }
+    }
+
+    /// `side` is what the names of the settings begin with.
+    fn tls(&self, configuration: &Configuration, side: &str, files: TlsFiles) -> TlsSettings {
+        let place = |setting: &str, path: Option<PathBuf>| {
+            path.map(|path| self.place_of(configuration, &format!("{side}{setting}"), &path))
+        };
         TlsSettings {
-            certificate: place(files.certificate),
-            key: place(files.key),
-            trusted_ca: place(files.trusted_ca),
+            certificate: place("cert-file", files.certificate),
+            key: place("key-file", files.key),
+            trusted_ca: place("trusted-ca-file", files.trusted_ca),
             client_cert_auth: files.client_cert_auth,
             auto: files.auto,
         }
@@ -92,14 +103,18 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
     // Defaults mean nothing where a file that nobody could read decides.
     let is_known = configuration.config_file.is_none() || configuration.config_file_read;
     let mut data_dir = view.place(&configuration.data_dir());
-    data_dir.host = data_dir.host.filter(|_| is_known);
+    data_dir.host = data_dir
+        .host
+        .filter(|_| is_known && configuration.knows_data_dir());
     let data = data_dir.host.as_deref().map(|host| data(root, host));
     let mut etcd = Etcd {
         run_by,
         layout: Layout::Other,
         name: configuration.name().to_owned(),
         data_dir,
-        wal_dir: configuration.wal_dir().map(|path| view.place(&path)),
+        wal_dir: configuration
+            .wal_dir()
+            .map(|path| view.place_of(&configuration, "wal-dir", &path)),
         listen_client_urls: configuration.listen_client_urls(),
         advertise_client_urls: configuration.advertise_client_urls(),
         listen_peer_urls: configuration.listen_peer_urls(),
@@ -109,8 +124,8 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
         initial_cluster_token: configuration.initial_cluster_token().to_owned(),
         version,
         quota_bytes: configuration.quota_bytes(),
-        client_tls: view.tls(configuration.client_tls()),
-        peer_tls: view.tls(configuration.peer_tls()),
+        client_tls: view.tls(&configuration, "", configuration.client_tls()),
+        peer_tls: view.tls(&configuration, "peer-", configuration.peer_tls()),
         certificates: Vec::new(),
         client_identity: None,
         settings: configuration.settings.clone(),

@@ -1,0 +1,74 @@
+//! Units in which a shell decides about settings when it starts etcd.
+
+use etcd_snap_node::Severity;
+
+use super::*;
+
+fn machine(script: &str) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir()?;
+    let units = folder.path().join("etc/systemd/system");
+    fs::create_dir_all(&units)?;
+    fs::write(
+        units.join("etcd.service"),
+        format!("[Service]\nExecStart=/bin/bash -c '{script}'\n"),
+    )?;
+    fs::create_dir_all(folder.path().join("var/lib/etcd"))?;
+    Ok(folder)
+}
+
+#[test]
+fn what_only_the_shell_knows_is_no_mistake_and_the_rest_stays_known() -> Result<()> {
+    const URLS: &str = "--listen-client-urls http://IP:2378 --advertise-client-urls http://IP:2378";
+    const FILES: &str = "--cert-file /pki/NAME.crt --key-file /pki/NAME.key";
+    for (before, ip, name) in [
+        ("IP=$(hostname -i); ", "$IP", "$(hostname -s)"),
+        ("", "$(hostname -i)", "$(hostname -s)"),
+        ("", "`hostname -i`", "`hostname -s`"),
+    ] {
+        let rest = format!("{URLS} {FILES}")
+            .replace("IP", ip)
+            .replace("NAME", name);
+        let script =
+            format!("{before}exec /usr/bin/etcd --name m1 --data-dir /var/lib/etcd {rest}");
+        let folder = machine(&script)?;
+        let node = found_in(folder.path())?;
+        let etcd = node.etcd(None)?;
+        ensure!(
+            etcd.findings.iter().all(|it| it.severity < Severity::Error),
+            "{script}: {:?}",
+            etcd.findings
+        );
+        let codes: Vec<_> = etcd.findings.iter().map(|it| it.code.as_str()).collect();
+        ensure!(
+            codes.starts_with(&["wrapper", "variable-unknown"]),
+            "{script}: {codes:?}"
+        );
+        ensure!(etcd.name == "m1", "{script}: {}", etcd.name);
+        ensure!(etcd.host_data_dir()? == Path::new("/var/lib/etcd"));
+        ensure!(
+            etcd.endpoints() == ["http://127.0.0.1:2378"],
+            "{:?}",
+            etcd.endpoints()
+        );
+        let certificate = etcd
+            .client_tls
+            .certificate
+            .as_ref()
+            .context("a certificate")?;
+        ensure!(certificate.host.is_none(), "{certificate:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn data_that_only_the_shell_knows_is_not_guessed() -> Result<()> {
+    for words in ["--data-dir /var/lib/$(hostname)", "--name $(hostname)"] {
+        let folder = machine(&format!("exec /usr/bin/etcd {words}"))?;
+        let node = found_in(folder.path())?;
+        let etcd = node.etcd(None)?;
+        ensure!(etcd.data.is_none(), "{words}: {:?}", etcd.data);
+        let error = etcd.host_data_dir().err().context("not known")?;
+        ensure!(error.to_string().contains("a shell decides"), "{error}");
+    }
+    Ok(())
+}
