@@ -52,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     }
 }
 
+/// What is said of a machine without an etcd.
+const NONE: &str = "No etcd was found";
+
 impl Render for Node {
     fn simple(&self) -> String {
         let mut lines = String::new();
@@ -62,7 +65,7 @@ impl Render for Node {
             lines.push('\n');
         }
         if self.etcds.is_empty() {
-            lines.push_str("No etcd was found\n");
+            lines.push_str(&format!("{NONE}\n"));
         }
         lines.push_str(&findings::lines(&self.findings));
         lines
@@ -77,6 +80,11 @@ impl Render for Node {
             if !etcd.findings.is_empty() {
                 tables.push(findings::table(&etcd.findings));
             }
+        }
+        if self.etcds.is_empty() {
+            let mut none = render::frame();
+            none.add_row([NONE]);
+            tables.push(none);
         }
         if !self.findings.is_empty() {
             tables.push(findings::table(&self.findings));

@@ -128,6 +128,10 @@ fn none_is_a_missing_file() {
     let room = room(&[]);
     let none = room.run("discover --root machine").code(3);
     assert!(none.stdout.contains("No etcd was found"), "{none:#?}");
+    let none = room.run("discover --root machine -w table").code(3);
+    assert!(none.stdout.contains("No etcd was found"), "{none:#?}");
+    let ill = room.run("doctor --root machine").code(18);
+    assert!(ill.stdout.contains("[no-etcd]"), "{ill:#?}");
     room.run("save new.db --discover --root machine")
         .code(3)
         .complains("no etcd was found on this machine");

@@ -15,6 +15,7 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
     }
     if etcds.is_empty() {
         chart.saw("no etcd is configured on this machine, and none runs");
+        no_etcd(options, chart);
     }
     for etcd in etcds {
         chart.saw(format!(
@@ -33,6 +34,21 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
     if let Some(finding) = under_way(&options.root, &options.state_directory) {
         chart.add(finding);
     }
+}
+
+/// Whoever watches a machine by this has to hear of a manifest or a unit that is gone, which leaves nothing else to be found.
+fn no_etcd(options: &DoctorOptions, chart: &mut Chart) {
+    let is_elsewhere = options.asks && options.cluster.is_some();
+    if is_elsewhere {
+        return;
+    }
+    chart.add(
+        Finding::error(
+            "no-etcd",
+            "there is no etcd on this machine to look at: nothing that was looked at starts one, and none runs",
+        )
+        .with_remedy("if etcd belongs here, bring back the manifest or the unit that starts it; if it is on other machines, name them with --endpoints"),
+    );
 }
 
 /// Whether a restore would find room beside the old member.

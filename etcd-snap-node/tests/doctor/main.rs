@@ -3,7 +3,10 @@
 mod backups;
 mod members;
 
-use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use etcd_snap::Cluster;
 use etcd_snap_node::{
     DiscoverOptions, DoctorOptions, DoctorReport, Finding, Node, Root, Severity, discover, doctor,
 };
@@ -21,7 +24,32 @@ fn empty_machine() -> Result<Node> {
 fn ask(options: &DoctorOptions) -> Result<DoctorReport> {
     let folder = tempfile::tempdir()?;
     let options = options.clone().with_root(Root::new(folder.path()));
-    Ok(doctor(&empty_machine()?, &options)?)
+    let mut report = doctor(&empty_machine()?, &options)?;
+    // Nor what the doctor says of it.
+    report.findings.retain(|finding| finding.code != "no-etcd");
+    Ok(report)
+}
+
+/// A manifest that somebody removed must not turn the light green.
+#[test]
+fn a_machine_without_etcd_is_an_error_unless_a_cluster_is_asked() -> Result<()> {
+    let machine = empty_machine()?;
+    let options = DoctorOptions::default().with_timeout(Duration::from_millis(100));
+    for options in [options.clone(), options.clone().with_asking(false)] {
+        let report = doctor(&machine, &options)?;
+        ensure!(
+            troubles(&report) == [("no-etcd", Severity::Error)],
+            "{report:#?}"
+        );
+        ensure!(found(&report, "no-etcd")?.remedy.is_some());
+    }
+    let nobody = Cluster::new(["http://127.0.0.1:1"])?;
+    let report = doctor(&machine, &options.clone().with_cluster(nobody.clone()))?;
+    ensure!(found(&report, "no-etcd").is_err(), "{report:#?}");
+    // A cluster that is not asked says nothing either.
+    let report = doctor(&machine, &options.with_cluster(nobody).with_asking(false))?;
+    found(&report, "no-etcd")?;
+    Ok(())
 }
 
 /// What is worse than a note: codes, the worst first.
