@@ -13,9 +13,13 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
     for finding in &node.findings {
         chart.add(finding.clone());
     }
+    let under_way = under_way(&options.root, &options.state_directory);
     if etcds.is_empty() {
         chart.saw("no etcd is configured on this machine, and none runs");
-        no_etcd(options, chart);
+        // A recovery puts aside what starts etcd, and brings it back itself.
+        if under_way.is_none() {
+            no_etcd(options, chart);
+        }
     }
     for etcd in etcds {
         chart.saw(format!(
@@ -29,9 +33,9 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
             }
             chart.add(finding);
         }
-        data(etcd, options, chart);
+        data(etcd, options, under_way.is_some(), chart);
     }
-    if let Some(finding) = under_way(&options.root, &options.state_directory) {
+    if let Some(finding) = under_way {
         chart.add(finding);
     }
 }
@@ -51,8 +55,9 @@ fn no_etcd(options: &DoctorOptions, chart: &mut Chart) {
     );
 }
 
-/// Whether a restore would find room beside the old member.
-fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
+/// Whether a restore would find room beside the old member. While a recovery is under way nobody is told to remove an old one: the way
+/// back leads over it.
+fn data(etcd: &Etcd, options: &DoctorOptions, is_under_way: bool, chart: &mut Chart) {
     let (Some(host), Some(data)) = (&etcd.data_dir.host, &etcd.data) else {
         return;
     };
@@ -70,7 +75,10 @@ fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
                     size(free)
                 ),
             )
-            .with_remedy("make room: old members that were kept, logs, images")
+            .with_remedy(match is_under_way {
+                false => "make room: old members that were kept, logs, images",
+                true => "make room: logs, images; no old member, while a recovery is under way",
+            })
             .at(host),
         );
     } else if free < database + database / 8 + ALMOST_FULL_BYTES {
@@ -93,7 +101,7 @@ fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
         .filter(|name| name.starts_with("member.old-") || name.starts_with("member.undone-"))
         .map(String::as_str)
         .collect();
-    if !old.is_empty() {
+    if !old.is_empty() && !is_under_way {
         chart.add(
             Finding::note(
                 "old-members-kept",

@@ -3,6 +3,7 @@
 mod backups;
 mod members;
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -28,6 +29,42 @@ fn ask(options: &DoctorOptions) -> Result<DoctorReport> {
     // Nor what the doctor says of it.
     report.findings.retain(|finding| finding.code != "no-etcd");
     Ok(report)
+}
+
+/// The way back of a recovery leads over the old member.
+#[test]
+fn old_members_are_not_to_be_removed_while_a_recovery_is_under_way() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let on_disk = |path: &str| folder.path().join(path);
+    for directory in [
+        "etc/systemd/system",
+        "var/lib/etcd/member.old-20261126T070625Z",
+        "var/lib/etcd-snap",
+    ] {
+        fs::create_dir_all(on_disk(directory))?;
+    }
+    fs::write(
+        on_disk("etc/systemd/system/etcd.service"),
+        "[Service]\nExecStart=/usr/bin/etcd --name m1 --data-dir /var/lib/etcd\n",
+    )?;
+    let root = Root::new(folder.path());
+    let options = DoctorOptions::default()
+        .with_root(root.clone())
+        .with_asking(false);
+    let node = discover(&DiscoverOptions::default().with_root(root))?;
+    found(&doctor(&node, &options)?, "old-members-kept")?;
+
+    fs::write(on_disk("var/lib/etcd-snap/recovery.json"), "{}")?;
+    let report = doctor(&node, &options)?;
+    found(&report, "recovery-under-way")?;
+    ensure!(found(&report, "old-members-kept").is_err(), "{report:#?}");
+    // Nor is what starts etcd to be brought back by hand: the recovery itself has put it aside.
+    fs::remove_dir_all(on_disk("etc"))?;
+    let node = discover(&DiscoverOptions::default().with_root(Root::new(folder.path())))?;
+    let report = doctor(&node, &options)?;
+    found(&report, "recovery-under-way")?;
+    ensure!(found(&report, "no-etcd").is_err(), "{report:#?}");
+    Ok(())
 }
 
 /// A manifest that somebody removed must not turn the light green.
