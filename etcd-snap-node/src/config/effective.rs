@@ -92,8 +92,15 @@ impl Configuration {
         self.urls("initial-advertise-peer-urls", &[DEFAULT_PEER_URL])
     }
 
-    /// The cluster that it is founded as, or joins; empty where somebody else is asked for it.
+    /// The cluster that it is founded as, or joins; empty where somebody else is asked for it, or a shell decides about it.
     pub(crate) fn initial_cluster(&self) -> Vec<ClusterEntry> {
+        let decides = match self.value("initial-cluster") {
+            Some(_) => ["initial-cluster"].as_slice(),
+            None => ["name", "initial-advertise-peer-urls"].as_slice(),
+        };
+        if decides.iter().any(|setting| self.is_unknown(setting)) {
+            return Vec::new();
+        }
         let default = format!("{DEFAULT_NAME}={DEFAULT_PEER_URL}");
         match self.value("initial-cluster") {
             // What reads like the default is taken for it.

@@ -90,6 +90,14 @@ fn what_a_shell_puts_in_is_neither_known_nor_wrong() {
     let etcd =
         of_shell("etcd|--name=$(args)|--data-dir=/d|--initial-cluster=m1=http://10.0.0.1:2380");
     assert_eq!(codes(&etcd), ["variable-unknown"]);
+    // Nobody is founded as what is only written so.
+    assert_eq!(cluster(&of_shell("etcd|--name=$(args)|--data-dir=/d")), "");
+    for more in [
+        "--initial-cluster=$(args)",
+        "--initial-advertise-peer-urls=$(args)",
+    ] {
+        assert_eq!(cluster(&of_shell(&format!("{KNOWN}{more}"))), "", "{more}");
+    }
     // Words of their own may be any flags; that they are not known the wrapper says.
     for word in ["$(args)", "--$(args)=3", "--x$(args)"] {
         let etcd = of_shell(&format!("{KNOWN}{word}"));

@@ -217,7 +217,8 @@ impl Shell<'_> {
 
     fn put(&mut self, name: &str, default: Option<&str>, line: &mut Line, quoted: bool) {
         let value = self.variables.get(name).map(|(value, _)| value.as_str());
-        if value.is_none() && SET_BY_SHELLS.contains(&name) {
+        let sets_it = SET_BY_SHELLS.contains(&name) || (default.is_none() && self.may_set_more());
+        if value.is_none() && sets_it {
             self.unknown(&format!("{{{name}}}"), "", line);
             return;
         }
@@ -251,6 +252,15 @@ impl Shell<'_> {
             }
             rest = after;
         }
+    }
+
+    /// Whether something before may have set variables that are not known of.
+    fn may_set_more(&self) -> bool {
+        let mut unknown = self.script.unknown.iter();
+        unknown.any(|text| {
+            ["case", "eval", "for", "while", "until"].contains(&text.as_str())
+                || text.starts_with(". ")
+        })
     }
 
     fn arguments(&mut self, line: &mut Line) {
@@ -344,6 +354,7 @@ impl Shell<'_> {
                 }
             }
             "read" => self.read_variables(arguments),
+            "eval" => self.script.unknown.push("eval".to_owned()),
             "cd" => self.directory = arguments.first().cloned(),
             "." | "source" => self.source(arguments),
             _ => {
@@ -586,6 +597,11 @@ mod tests {
                 "etcd --name=$(a (b) \")\") x",
                 vec!["etcd", "--name=$(a (b) \")\")", "x"],
                 "$(a (b) \")\")",
+            ),
+            (
+                "etcd ${HOSTNAME:-none} y",
+                vec!["etcd", "${HOSTNAME}", "y"],
+                "${HOSTNAME}",
             ),
             (
                 "etcd ${NAME%%x} y",

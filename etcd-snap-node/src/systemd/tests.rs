@@ -450,6 +450,16 @@ fn what_a_shell_substitutes_is_one_part_of_a_word_and_not_known() {
             "$(echo \")\" | tr -d x )",
         ),
         (
+            "eval `cat /run/ip`; exec /usr/bin/etcd --name $NODE",
+            vec!["--name", "${NODE}"],
+            "${NODE}",
+        ),
+        (
+            "for i in 1 2; do NODE=m$i; done; exec /usr/bin/etcd --name $NODE",
+            vec!["--name", "m${i}"],
+            "${i}",
+        ),
+        (
             "read -r IP < /run/ip; exec /usr/bin/etcd --name $IP-$HOSTNAME",
             vec!["--name", "${IP}-${HOSTNAME}"],
             "${HOSTNAME}",

@@ -61,6 +61,23 @@ fn what_only_the_shell_knows_is_no_mistake_and_the_rest_stays_known() -> Result<
 }
 
 #[test]
+fn a_directory_that_only_the_shell_mounts_is_not_guessed() -> Result<()> {
+    let folder = machine(
+        "docker run -v /data/$(hostname):/var/lib/etcd -v /etc/ssl:/ssl quay.io/coreos/etcd:v3.5.7 etcd --name=m1 --data-dir=/var/lib/etcd --cert-file=/ssl/m1.crt",
+    )?;
+    let node = found_in(folder.path())?;
+    let etcd = node.etcd(None)?;
+    ensure!(etcd.data_dir.host.is_none(), "{:?}", etcd.data_dir);
+    let certificate = etcd.client_tls.certificate.as_ref();
+    let certificate = certificate.and_then(|it| it.host.as_deref());
+    ensure!(
+        certificate == Some(Path::new("/etc/ssl/m1.crt")),
+        "{certificate:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn data_that_only_the_shell_knows_is_not_guessed() -> Result<()> {
     for words in ["--data-dir /var/lib/$(hostname)", "--name $(hostname)"] {
         let folder = machine(&format!("exec /usr/bin/etcd {words}"))?;
