@@ -157,6 +157,38 @@ fn a_node_of_which_only_its_shell_knows_the_address_can_be_recovered() {
 }
 
 #[test]
+fn a_member_is_not_restored_under_what_only_its_shell_knows() {
+    const RESTORE: &str = "restore good.db --discover --root machine --initial-cluster-token new";
+    for (words, missing, given) in [
+        (
+            "--name $(hostname)",
+            "--name",
+            "--name m1 --initial-cluster m1=http://localhost:2380",
+        ),
+        (
+            "--name m1 --initial-advertise-peer-urls http://`hostname -i`:2380",
+            "--initial-advertise-peer-urls",
+            "--initial-advertise-peer-urls http://10.0.0.1:2380 --initial-cluster m1=http://10.0.0.1:2380",
+        ),
+        (
+            "--name m1 --initial-cluster $(cat /etc/cluster)",
+            "--initial-cluster",
+            "--initial-cluster m1=http://localhost:2380",
+        ),
+    ] {
+        let unit = format!(
+            "[Service]\nExecStart=/bin/sh -c 'exec etcd --data-dir=/var/lib/etcd {words}'\n"
+        );
+        let room = room(&[("etc/systemd/system/etcd.service", &unit)]);
+        room.run(RESTORE)
+            .code(2)
+            .complains("is not known here")
+            .complains(&format!("say it with {missing}"));
+        room.run(&format!("{RESTORE} {given}")).code(0);
+    }
+}
+
+#[test]
 fn what_is_found_is_not_named_too() {
     let room = kubeadm();
     for arguments in [
