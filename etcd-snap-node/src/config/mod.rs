@@ -39,6 +39,9 @@ pub(crate) struct Configuration {
     pub(crate) findings: Vec<Finding>,
 }
 
+/// The code of what is said of settings that a shell decides about.
+pub(crate) const UNKNOWN: &str = "variable-unknown";
+
 /// What the program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runs {
@@ -145,6 +148,34 @@ pub(crate) fn configure(
 }
 
 impl Configuration {
+    /// Takes what a shell decided about from the etcd that it has started, and says which settings these were. What that etcd was not
+    /// given in a way that can be seen stays unknown.
+    pub(crate) fn learn(&mut self, running: &Self, pid: u32) -> Vec<String> {
+        let mut learnt = Vec::new();
+        for (name, setting) in &mut self.settings {
+            if let Some(value) = running.value(name)
+                && self.unknown.remove(name)
+            {
+                value.clone_into(&mut setting.value);
+                learnt.push(name.clone());
+            }
+        }
+        if learnt.is_empty() {
+            return learnt;
+        }
+        self.findings.push(Finding::note(
+            UNKNOWN,
+            format!(
+                "a shell decides about {} when it starts etcd: what the running one (process {pid}) was given is taken for it",
+                learnt.join(", ")
+            ),
+        ));
+        let unknown: Vec<_> = self.unknown.iter().cloned().collect();
+        let unknown: Vec<_> = unknown.iter().map(String::as_str).collect();
+        self.note_unknown(&unknown);
+        learnt
+    }
+
     fn take_file(&mut self, path: &Path, read: &dyn Fn(&Path) -> Result<String>) {
         self.config_file = Some(path.to_owned());
         let text = match read(path) {
@@ -255,7 +286,7 @@ impl Configuration {
         }
         self.findings.push(
             Finding::warning(
-                "variable-unknown",
+                UNKNOWN,
                 format!(
                     "what etcd is given as {} is not known here: a shell puts something in the place of {} when it starts etcd",
                     names.join(", "),

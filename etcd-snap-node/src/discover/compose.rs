@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Configuration, Runs, TlsFiles, configure};
+use crate::config::{self, Configuration, Runs, TlsFiles, configure};
 use crate::invocation::Invocation;
 use crate::static_pod::mounts;
 use crate::{
@@ -79,6 +79,21 @@ pub(super) struct Starter {
 pub(super) struct Described {
     pub(super) etcd: Etcd,
     pub(super) configuration: Configuration,
+    view: View,
+}
+
+impl Described {
+    /// Takes from the etcd that runs what only its shell knew.
+    pub(super) fn learn(&mut self, root: &Root, running: &Configuration, pid: u32) {
+        let before = self.configuration.findings.len();
+        if self.configuration.learn(running, pid).is_empty() {
+            return;
+        }
+        let learnt = self.configuration.findings.split_off(before);
+        self.etcd.findings.retain(|it| it.code != config::UNKNOWN);
+        self.etcd.findings.extend(learnt);
+        take_settings(&mut self.etcd, root, &self.configuration, &self.view);
+    }
 }
 
 /// Describes what is started; what is no member gives findings only.
@@ -100,48 +115,71 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
     if let Some(version) = &version {
         findings.extend(configuration.findings_for(version));
     }
+    let mut etcd = Etcd {
+        run_by,
+        layout: Layout::Other,
+        name: String::new(),
+        data_dir: Place::new(Path::new(""), None),
+        wal_dir: None,
+        listen_client_urls: Vec::new(),
+        advertise_client_urls: Vec::new(),
+        listen_peer_urls: Vec::new(),
+        initial_advertise_peer_urls: Vec::new(),
+        initial_cluster: Vec::new(),
+        initial_cluster_state: String::new(),
+        initial_cluster_token: String::new(),
+        version,
+        quota_bytes: None,
+        client_tls: TlsSettings::default(),
+        peer_tls: TlsSettings::default(),
+        certificates: Vec::new(),
+        client_identity: None,
+        settings: std::collections::BTreeMap::new(),
+        config_file: configuration
+            .config_file
+            .as_deref()
+            .map(|path| view.place(path)),
+        data: None,
+        process: None,
+        findings,
+    };
+    take_settings(&mut etcd, root, &configuration, &view);
+    etcd.layout = layout.unwrap_or_else(|| super::layout::of(root, &etcd));
+    Ok(Described {
+        etcd,
+        configuration,
+        view,
+    })
+}
+
+/// All that a member is by its settings.
+fn take_settings(etcd: &mut Etcd, root: &Root, configuration: &Configuration, view: &View) {
     // Defaults mean nothing where a file that nobody could read decides.
     let is_known = configuration.config_file.is_none() || configuration.config_file_read;
     let mut data_dir = view.place(&configuration.data_dir());
     data_dir.host = data_dir
         .host
         .filter(|_| is_known && configuration.knows_data_dir());
-    let data = data_dir.host.as_deref().map(|host| data(root, host));
-    let mut etcd = Etcd {
-        run_by,
-        layout: Layout::Other,
-        name: configuration.name().to_owned(),
-        data_dir,
-        wal_dir: configuration
-            .wal_dir()
-            .map(|path| view.place_of(&configuration, "wal-dir", &path)),
-        listen_client_urls: configuration.listen_client_urls(),
-        advertise_client_urls: configuration.advertise_client_urls(),
-        listen_peer_urls: configuration.listen_peer_urls(),
-        initial_advertise_peer_urls: configuration.initial_advertise_peer_urls(),
-        initial_cluster: configuration.initial_cluster(),
-        initial_cluster_state: configuration.initial_cluster_state().to_owned(),
-        initial_cluster_token: configuration.initial_cluster_token().to_owned(),
-        version,
-        quota_bytes: configuration.quota_bytes(),
-        client_tls: view.tls(&configuration, "", configuration.client_tls()),
-        peer_tls: view.tls(&configuration, "peer-", configuration.peer_tls()),
-        certificates: Vec::new(),
-        client_identity: None,
-        settings: configuration.settings.clone(),
-        config_file: configuration
-            .config_file
-            .as_deref()
-            .map(|path| view.place(path)),
-        data,
-        process: None,
-        findings,
-    };
-    etcd.layout = layout.unwrap_or_else(|| super::layout::of(root, &etcd));
-    Ok(Described {
-        etcd,
-        configuration,
-    })
+    etcd.data = data_dir.host.as_deref().map(|host| data(root, host));
+    etcd.data_dir = data_dir;
+    configuration.name().clone_into(&mut etcd.name);
+    let wal_dir = configuration.wal_dir();
+    etcd.wal_dir = wal_dir.map(|path| view.place_of(configuration, "wal-dir", &path));
+    etcd.listen_client_urls = configuration.listen_client_urls();
+    etcd.advertise_client_urls = configuration.advertise_client_urls();
+    etcd.listen_peer_urls = configuration.listen_peer_urls();
+    etcd.initial_advertise_peer_urls = configuration.initial_advertise_peer_urls();
+    etcd.initial_cluster = configuration.initial_cluster();
+    configuration
+        .initial_cluster_state()
+        .clone_into(&mut etcd.initial_cluster_state);
+    configuration
+        .initial_cluster_token()
+        .clone_into(&mut etcd.initial_cluster_token);
+    etcd.quota_bytes = configuration.quota_bytes();
+    etcd.client_tls = view.tls(configuration, "", configuration.client_tls());
+    etcd.peer_tls = view.tls(configuration, "peer-", configuration.peer_tls());
+    etcd.settings.clone_from(&configuration.settings);
 }
 
 /// `3.5.16` of `registry.k8s.io/etcd:3.5.16-0` and of `hardened-etcd:v3.5.26-k3s1-build20260126`.

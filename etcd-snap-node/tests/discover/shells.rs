@@ -77,6 +77,52 @@ fn a_directory_that_only_the_shell_mounts_is_not_guessed() -> Result<()> {
     Ok(())
 }
 
+/// What it was given is in its words.
+#[test]
+fn what_the_running_etcd_was_given_is_known() -> Result<()> {
+    let folder = machine(
+        "exec /usr/bin/etcd --name $(hostname) --data-dir /var/lib/$(hostname) --listen-client-urls http://$(hostname -i):2379 --advertise-client-urls http://$(hostname -i):2379",
+    )?;
+    let process = folder.path().join("proc/4711");
+    fs::create_dir_all(&process)?;
+    let words = "/usr/bin/etcd --name m1 --data-dir /var/lib/etcd --listen-client-urls http://10.0.0.7:2379 --advertise-client-urls http://10.0.0.7:2379 ";
+    fs::write(process.join("cmdline"), words.replace(' ', "\0"))?;
+    fs::write(process.join("environ"), "PATH=/bin\0")?;
+    fs::write(process.join("cgroup"), "0::/system.slice/etcd.service\n")?;
+    fs::write(process.join("status"), "Name:\tetcd\nUid:\t0\t0\t0\t0\n")?;
+    std::os::unix::fs::symlink("/usr/bin/etcd", process.join("exe"))?;
+    std::os::unix::fs::symlink("/", process.join("cwd"))?;
+    let node = found_in(folder.path())?;
+    let etcd = node.etcd(None)?;
+    ensure!(etcd.name == "m1", "{}", etcd.name);
+    ensure!(etcd.host_data_dir()? == Path::new("/var/lib/etcd"));
+    ensure!(
+        etcd.data.as_ref().is_some_and(|it| it.exists),
+        "{:?}",
+        etcd.data
+    );
+    ensure!(
+        etcd.endpoints() == ["http://10.0.0.7:2379"],
+        "{:?}",
+        etcd.endpoints()
+    );
+    let codes: Vec<_> = etcd
+        .findings
+        .iter()
+        .map(|it| (it.code.as_str(), it.severity))
+        .collect();
+    ensure!(
+        codes
+            == [
+                ("wrapper", Severity::Warning),
+                ("variable-unknown", Severity::Note)
+            ],
+        "{:?}",
+        etcd.findings
+    );
+    Ok(())
+}
+
 #[test]
 fn data_that_only_the_shell_knows_is_not_guessed() -> Result<()> {
     for words in ["--data-dir /var/lib/$(hostname)", "--name $(hostname)"] {
