@@ -113,7 +113,10 @@ fn facts(etcd: &Etcd) -> Vec<(&'static str, String)> {
     }
     facts.push(("for clients", etcd.endpoints().join(", ")));
     facts.push(("for peers", etcd.initial_advertise_peer_urls.join(", ")));
-    facts.push(("founded as", etcd.initial_cluster_list()));
+    // Nobody knows where a discovery, or a shell, decides about it.
+    if !etcd.initial_cluster.is_empty() {
+        facts.push(("founded as", etcd.initial_cluster_list()));
+    }
     if let Some(identity) = &etcd.client_identity {
         facts.push(("clients trust", shown(&identity.authority)));
         if let Some(certificate) = &identity.certificate {

@@ -180,6 +180,8 @@ fn a_member_is_not_restored_under_what_only_its_shell_knows() {
             "[Service]\nExecStart=/bin/sh -c 'exec etcd --data-dir=/var/lib/etcd {words}'\n"
         );
         let room = room(&[("etc/systemd/system/etcd.service", &unit)]);
+        let found = room.run("discover --root machine").code(0);
+        assert!(!found.stdout.contains("founded as"), "{found:#?}");
         room.run(RESTORE)
             .code(2)
             .complains("is not known here")
