@@ -11,6 +11,16 @@ pub(crate) struct Invocation {
     pub(crate) variables: Vec<Variable>,
     /// Where it is started, if known: relative paths begin there.
     pub(crate) working_directory: Option<PathBuf>,
+    /// Parts of words and values that a shell puts something else in the place of when it starts the program, like `$(hostname -i)`, as
+    /// they are written. What it puts there is not known.
+    pub(crate) unresolved: Vec<String>,
+}
+
+impl Invocation {
+    /// Whether a shell decides about a part of this text.
+    pub(crate) fn is_unresolved(&self, text: &str) -> bool {
+        self.unresolved.iter().any(|part| text.contains(part))
+    }
 }
 
 /// A variable, and where it is set.

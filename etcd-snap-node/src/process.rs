@@ -76,6 +76,7 @@ fn read(directory: &Path, pid: u32, machine: Option<(u64, u64)>) -> Option<Proce
             words,
             variables: variables(&environment.unwrap_or_default()),
             working_directory: fs::read_link(directory.join("cwd")).ok(),
+            unresolved: Vec::new(),
         },
         variables_read,
         executable,
@@ -173,7 +174,10 @@ pub(crate) fn differs(configured: &Configuration, running: &Configuration) -> Ve
             shown(&running.config_file)
         ));
     }
-    for name in names {
+    for name in names
+        .into_iter()
+        .filter(|name| !configured.is_unknown(name))
+    {
         let (now, then) = (effective(configured, name), effective(running, name));
         if now != then {
             let configured = match now {
@@ -320,6 +324,7 @@ mod tests {
                 words: words.iter().map(|&word| word.to_owned()).collect(),
                 variables: Vec::new(),
                 working_directory: Some(PathBuf::from("/")),
+                unresolved: Vec::new(),
             };
             config::configure(&invocation, &|_| Ok("name: m1\n".to_owned()))
         };

@@ -52,6 +52,9 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
     }
 }
 
+/// What is said of a machine without an etcd.
+const NONE: &str = "No etcd was found";
+
 impl Render for Node {
     fn simple(&self) -> String {
         let mut lines = String::new();
@@ -62,7 +65,7 @@ impl Render for Node {
             lines.push('\n');
         }
         if self.etcds.is_empty() {
-            lines.push_str("No etcd was found\n");
+            lines.push_str(&format!("{NONE}\n"));
         }
         lines.push_str(&findings::lines(&self.findings));
         lines
@@ -77,6 +80,11 @@ impl Render for Node {
             if !etcd.findings.is_empty() {
                 tables.push(findings::table(&etcd.findings));
             }
+        }
+        if self.etcds.is_empty() {
+            let mut none = render::frame();
+            none.add_row([NONE]);
+            tables.push(none);
         }
         if !self.findings.is_empty() {
             tables.push(findings::table(&self.findings));
@@ -105,7 +113,10 @@ fn facts(etcd: &Etcd) -> Vec<(&'static str, String)> {
     }
     facts.push(("for clients", etcd.endpoints().join(", ")));
     facts.push(("for peers", etcd.initial_advertise_peer_urls.join(", ")));
-    facts.push(("founded as", etcd.initial_cluster_list()));
+    // Nobody knows where a discovery, or a shell, decides about it.
+    if !etcd.initial_cluster.is_empty() {
+        facts.push(("founded as", etcd.initial_cluster_list()));
+    }
     if let Some(identity) = &etcd.client_identity {
         facts.push(("clients trust", shown(&identity.authority)));
         if let Some(certificate) = &identity.certificate {

@@ -23,7 +23,7 @@ use crate::values;
 #[command(after_help = "\
 Looked at are every etcd of this machine, its certificates and its disk; the members of its cluster: reach, leader, \
 alarms, quota, free pages, lag, versions, and whether all hold the same; and with --backups, whether the newest backup is \
-young enough, and one. Nothing is changed.
+young enough, and one. A machine without any etcd is an error, unless --endpoints name one elsewhere. Nothing is changed.
 
 The exit code is 0 where nothing worse than notes was found, 17 for warnings and 18 for errors.
 

@@ -128,9 +128,66 @@ fn none_is_a_missing_file() {
     let room = room(&[]);
     let none = room.run("discover --root machine").code(3);
     assert!(none.stdout.contains("No etcd was found"), "{none:#?}");
+    let none = room.run("discover --root machine -w table").code(3);
+    assert!(none.stdout.contains("No etcd was found"), "{none:#?}");
+    let ill = room.run("doctor --root machine").code(18);
+    assert!(ill.stdout.contains("[no-etcd]"), "{ill:#?}");
     room.run("save new.db --discover --root machine")
         .code(3)
         .complains("no etcd was found on this machine");
+}
+
+/// The shell of a unit knows its address, and a recovery needs that for nothing.
+#[test]
+fn a_node_of_which_only_its_shell_knows_the_address_can_be_recovered() {
+    for (before, address) in [("IP=$(hostname -i); ", "$IP"), ("", "`hostname -i`")] {
+        let script = format!(
+            "{before}exec /usr/bin/etcd --name m1 --data-dir /var/lib/etcd --listen-client-urls http://{address}:2379 --advertise-client-urls http://{address}:2379"
+        );
+        let unit = format!("[Service]\nExecStart=/bin/bash -c '{script}'\n");
+        let room = room(&[("etc/systemd/system/etcd.service", &unit)]);
+        let found = room.run("discover --root machine").code(0);
+        assert!(found.stdout.contains("is not known here"), "{found:#?}");
+        assert!(!found.stdout.contains("write ${NAME}"), "{found:#?}");
+        let plan = room
+            .run("recover good.db --root machine --initial-cluster m1=http://localhost:2380 --initial-cluster-token word --bump-revision 1000")
+            .code(0);
+        assert!(plan.stdout.contains("/var/lib/etcd"), "{plan:#?}");
+    }
+}
+
+#[test]
+fn a_member_is_not_restored_under_what_only_its_shell_knows() {
+    const RESTORE: &str = "restore good.db --discover --root machine --initial-cluster-token new";
+    for (words, missing, given) in [
+        (
+            "--name $(hostname)",
+            "--name",
+            "--name m1 --initial-cluster m1=http://localhost:2380",
+        ),
+        (
+            "--name m1 --initial-advertise-peer-urls http://`hostname -i`:2380",
+            "--initial-advertise-peer-urls",
+            "--initial-advertise-peer-urls http://10.0.0.1:2380 --initial-cluster m1=http://10.0.0.1:2380",
+        ),
+        (
+            "--name m1 --initial-cluster $(cat /etc/cluster)",
+            "--initial-cluster",
+            "--initial-cluster m1=http://localhost:2380",
+        ),
+    ] {
+        let unit = format!(
+            "[Service]\nExecStart=/bin/sh -c 'exec etcd --data-dir=/var/lib/etcd {words}'\n"
+        );
+        let room = room(&[("etc/systemd/system/etcd.service", &unit)]);
+        let found = room.run("discover --root machine").code(0);
+        assert!(!found.stdout.contains("founded as"), "{found:#?}");
+        room.run(RESTORE)
+            .code(2)
+            .complains("is not known here")
+            .complains(&format!("say it with {missing}"));
+        room.run(&format!("{RESTORE} {given}")).code(0);
+    }
 }
 
 #[test]

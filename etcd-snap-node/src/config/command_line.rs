@@ -3,6 +3,7 @@
 use super::flags::{self, Kind};
 use super::values;
 use crate::Finding;
+use crate::invocation::Invocation;
 
 /// The settings that the words after the program make, in their order, and what is wrong with them.
 #[derive(Debug, Default)]
@@ -11,14 +12,23 @@ pub(super) struct Given {
     pub(super) findings: Vec<Finding>,
 }
 
-pub(super) fn read(words: &[String]) -> Given {
+/// Words that a shell decides about are left out, unless they are values of flags that are known: they may be anything.
+pub(super) fn read(invocation: &Invocation) -> Given {
     let mut given = Given::default();
+    let words = invocation.words.get(1..).unwrap_or_default();
     let mut words = words.iter().peekable();
     // The switch that was just read: what comes next may be meant for it.
     let mut switch: Option<&str> = None;
     while let Some(word) = words.next() {
-        given.note_glued_flags(word);
+        let is_unresolved = invocation.is_unresolved(word);
+        if !is_unresolved {
+            given.note_glued_flags(word);
+        }
         let Some(flag) = spelled(word) else {
+            if is_unresolved {
+                switch = None;
+                continue;
+            }
             given.stray(word, switch.take());
             continue;
         };
@@ -28,7 +38,9 @@ pub(super) fn read(words: &[String]) -> Given {
             None => (flag, None),
         };
         let Some(known) = flags::flag(name) else {
-            given.unknown(name);
+            if !invocation.is_unresolved(name) {
+                given.unknown(name);
+            }
             // Whether it would take the next word nobody can say; a word by itself would only be reported twice.
             if value.is_none() {
                 words.next_if(|next| spelled(next).is_none());
@@ -44,7 +56,9 @@ pub(super) fn read(words: &[String]) -> Given {
             }
             (_, None) => match words.next() {
                 Some(next) => {
-                    given.note_glued_flags(next);
+                    if !invocation.is_unresolved(next) {
+                        given.note_glued_flags(next);
+                    }
                     next.clone()
                 }
                 None => {
@@ -120,8 +134,12 @@ impl Given {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<String> {
-        text.split('|').map(str::to_owned).collect()
+    fn words(text: &str) -> Invocation {
+        let words = text.split('|').map(str::to_owned);
+        Invocation {
+            words: std::iter::once("etcd".to_owned()).chain(words).collect(),
+            ..Invocation::default()
+        }
     }
 
     #[test]

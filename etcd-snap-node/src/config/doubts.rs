@@ -39,7 +39,8 @@ impl Doubts<'_> {
 
     fn about_values(&mut self) {
         let settings = &self.configuration.settings;
-        for (name, setting) in settings {
+        let known = |name: &str| !self.configuration.is_unknown(name);
+        for (name, setting) in settings.iter().filter(|(name, _)| known(name)) {
             let Some(flag) = flags::flag(name) else {
                 continue;
             };
@@ -82,7 +83,8 @@ impl Doubts<'_> {
             self.about_binding(name);
         }
         let state = self.configuration.initial_cluster_state();
-        if !["new", "existing"].contains(&state) {
+        let is_known = !self.configuration.is_unknown("initial-cluster-state");
+        if is_known && !["new", "existing"].contains(&state) {
             self.error(
                 "setting-invalid",
                 format!(
@@ -96,6 +98,9 @@ impl Doubts<'_> {
 
     /// etcd binds to addresses only.
     fn about_binding(&mut self, name: &str) {
+        if self.configuration.is_unknown(name) {
+            return;
+        }
         let Some(list) = self.configuration.filled(name) else {
             return;
         };
@@ -212,6 +217,9 @@ impl Doubts<'_> {
             }
         }
         for name in ["advertise-client-urls", "initial-advertise-peer-urls"] {
+            if configuration.is_unknown(name) {
+                continue;
+            }
             let Some(list) = configuration.filled(name) else {
                 continue;
             };
@@ -255,6 +263,11 @@ impl Doubts<'_> {
 
     fn about_the_cluster(&mut self) {
         let configuration = self.configuration;
+        // What is not known agrees with nothing, and contradicts nothing.
+        let decides = ["name", "initial-cluster", "initial-advertise-peer-urls"];
+        if decides.iter().any(|name| configuration.is_unknown(name)) {
+            return;
+        }
         let name = configuration.name();
         let entries = configuration.initial_cluster();
         if configuration.is_discovered() {
@@ -324,6 +337,12 @@ impl Doubts<'_> {
 
     fn about_tls(&mut self, side: &str, listens: &str) {
         let configuration = self.configuration;
+        let names_scheme = |list: &str| list.contains("://");
+        if configuration.is_unknown(listens)
+            && !configuration.filled(listens).is_some_and(names_scheme)
+        {
+            return;
+        }
         let (tls, list) = if side.is_empty() {
             (
                 configuration.client_tls(),

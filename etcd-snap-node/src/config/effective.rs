@@ -29,6 +29,20 @@ impl Configuration {
             .map(|setting| setting.value.as_str())
     }
 
+    /// Whether a shell decides about the value of this setting, so that what is written is not what counts.
+    pub(crate) fn is_unknown(&self, flag: &str) -> bool {
+        self.unknown.contains(flag)
+    }
+
+    /// Whether the path of the data is known. Without `data-dir`, the name is part of it.
+    pub(crate) fn knows_data_dir(&self) -> bool {
+        let decides = match self.filled("data-dir") {
+            Some(_) => "data-dir",
+            None => "name",
+        };
+        !self.is_unknown(decides)
+    }
+
     /// The same, where an empty value is as good as none.
     pub(super) fn filled(&self, flag: &str) -> Option<&str> {
         self.value(flag).filter(|value| !value.is_empty())
@@ -78,8 +92,15 @@ impl Configuration {
         self.urls("initial-advertise-peer-urls", &[DEFAULT_PEER_URL])
     }
 
-    /// The cluster that it is founded as, or joins; empty where somebody else is asked for it.
+    /// The cluster that it is founded as, or joins; empty where somebody else is asked for it, or a shell decides about it.
     pub(crate) fn initial_cluster(&self) -> Vec<ClusterEntry> {
+        let decides = match self.value("initial-cluster") {
+            Some(_) => ["initial-cluster"].as_slice(),
+            None => ["name", "initial-advertise-peer-urls"].as_slice(),
+        };
+        if decides.iter().any(|setting| self.is_unknown(setting)) {
+            return Vec::new();
+        }
         let default = format!("{DEFAULT_NAME}={DEFAULT_PEER_URL}");
         match self.value("initial-cluster") {
             // What reads like the default is taken for it.
@@ -167,6 +188,7 @@ impl Configuration {
 
     fn urls(&self, flag: &str, default: &[&str]) -> Vec<String> {
         match self.filled(flag) {
+            Some(list) if self.is_unknown(flag) => urls::listed_with(list, &self.unresolved),
             Some(list) => urls::listed(list),
             None => default.iter().map(|&url| url.to_owned()).collect(),
         }

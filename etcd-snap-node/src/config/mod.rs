@@ -11,7 +11,7 @@ mod urls;
 mod values;
 mod versions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub(crate) use effective::TlsFiles;
@@ -26,6 +26,10 @@ pub(crate) struct Configuration {
     pub(crate) runs: Runs,
     /// Every setting that somebody made, by the name of its flag. Defaults are not among them: the methods know those.
     pub(crate) settings: BTreeMap<String, Setting>,
+    /// Those of them in whose place a shell puts something when it starts etcd: the value is what is written, and not what counts.
+    unknown: BTreeSet<String>,
+    /// The parts that it replaces.
+    unresolved: Vec<String>,
     /// The configuration file that alone counts, as etcd sees it; relative paths begin in the working directory, if that is known.
     pub(crate) config_file: Option<PathBuf>,
     /// Whether that file was read.
@@ -34,6 +38,9 @@ pub(crate) struct Configuration {
     pub(crate) working_directory: Option<PathBuf>,
     pub(crate) findings: Vec<Finding>,
 }
+
+/// The code of what is said of settings that a shell decides about.
+pub(crate) const UNKNOWN: &str = "variable-unknown";
 
 /// What the program is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +76,8 @@ pub(crate) fn configure(
     let mut configuration = Configuration {
         runs: Runs::Member,
         settings: BTreeMap::new(),
+        unknown: BTreeSet::new(),
+        unresolved: invocation.unresolved.clone(),
         config_file: None,
         config_file_read: false,
         working_directory: invocation.working_directory.clone(),
@@ -85,7 +94,7 @@ pub(crate) fn configure(
         return configuration;
     }
 
-    let given = command_line::read(words);
+    let given = command_line::read(invocation);
     configuration.findings = given.findings;
     // The last one wins.
     let mut flags: BTreeMap<&'static str, String> = given.settings.into_iter().collect();
@@ -98,6 +107,10 @@ pub(crate) fn configure(
         variable.map(|variable| variable.value.clone())
     });
     match named {
+        Some(path) if invocation.is_unresolved(&path) => {
+            configuration.config_file = Some(configuration.absolute(&path));
+            configuration.note_unknown(&["config-file"]);
+        }
         Some(path) => {
             let path = configuration.absolute(&path);
             configuration.take_file(&path, read);
@@ -108,6 +121,14 @@ pub(crate) fn configure(
             for (flag, value) in flags {
                 configuration.set(flag, value, Origin::Flag);
             }
+            let settings = configuration.settings.iter();
+            configuration.unknown = settings
+                .filter(|(_, setting)| invocation.is_unresolved(&setting.value))
+                .map(|(name, _)| name.clone())
+                .collect();
+            let unknown: Vec<_> = configuration.unknown.iter().cloned().collect();
+            let unknown: Vec<_> = unknown.iter().map(String::as_str).collect();
+            configuration.note_unknown(&unknown);
         }
     }
     if configuration
@@ -127,6 +148,34 @@ pub(crate) fn configure(
 }
 
 impl Configuration {
+    /// Takes what a shell decided about from the etcd that it has started, and says which settings these were. What that etcd was not
+    /// given in a way that can be seen stays unknown.
+    pub(crate) fn learn(&mut self, running: &Self, pid: u32) -> Vec<String> {
+        let mut learnt = Vec::new();
+        for (name, setting) in &mut self.settings {
+            if let Some(value) = running.value(name)
+                && self.unknown.remove(name)
+            {
+                value.clone_into(&mut setting.value);
+                learnt.push(name.clone());
+            }
+        }
+        if learnt.is_empty() {
+            return learnt;
+        }
+        self.findings.push(Finding::note(
+            UNKNOWN,
+            format!(
+                "a shell decides about {} when it starts etcd: what the running one (process {pid}) was given is taken for it",
+                learnt.join(", ")
+            ),
+        ));
+        let unknown: Vec<_> = self.unknown.iter().cloned().collect();
+        let unknown: Vec<_> = unknown.iter().map(String::as_str).collect();
+        self.note_unknown(&unknown);
+        learnt
+    }
+
     fn take_file(&mut self, path: &Path, read: &dyn Fn(&Path) -> Result<String>) {
         self.config_file = Some(path.to_owned());
         let text = match read(path) {
@@ -228,6 +277,23 @@ impl Configuration {
             )
             .with_remedy("move what is meant into the file, and take the rest out")
             .at(path),
+        );
+    }
+
+    fn note_unknown(&mut self, names: &[&str]) {
+        if names.is_empty() {
+            return;
+        }
+        self.findings.push(
+            Finding::warning(
+                UNKNOWN,
+                format!(
+                    "what etcd is given as {} is not known here: a shell puts something in the place of {} when it starts etcd",
+                    names.join(", "),
+                    self.unresolved.join(", ")
+                ),
+            )
+            .with_remedy("see what the running process was given (`tr '\\0' ' ' </proc/PID/cmdline`), or write the value itself into the unit"),
         );
     }
 

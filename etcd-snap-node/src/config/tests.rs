@@ -18,6 +18,7 @@ fn invocation(words: &str, variables: &[(&str, &str)]) -> Invocation {
             })
             .collect(),
         working_directory: Some(PathBuf::from("/")),
+        unresolved: Vec::new(),
     }
 }
 
@@ -49,6 +50,67 @@ fn cluster(configuration: &Configuration) -> String {
 
 /// What every member has, so that only what a test adds is found.
 const SOUND: &str = "--name=m1 --data-dir=/var/lib/etcd";
+
+/// As `configured`, with words between bars, of which a shell would put something in the place of `$(...)`.
+fn of_shell(words: &str) -> Configuration {
+    let invocation = Invocation {
+        words: words.split('|').map(str::to_owned).collect(),
+        unresolved: ["$(ip, -i)", "$(args)"].map(str::to_owned).to_vec(),
+        ..invocation("", &[])
+    };
+    configure(&invocation, &|path| panic!("{} is read", path.display()))
+}
+
+#[test]
+fn what_a_shell_puts_in_is_neither_known_nor_wrong() {
+    const KNOWN: &str = "etcd|--name=m1|--data-dir=/d|";
+    for more in [
+        "--listen-client-urls|http://$(ip, -i):2379,http://127.0.0.1:2379|--advertise-client-urls=http://$(ip, -i):2379",
+        "--listen-client-urls=$(args)|--advertise-client-urls=$(args)|--cert-file=/c|--key-file=/k",
+        "--listen-peer-urls=https://$(ip, -i):2380|--peer-auto-tls|--initial-advertise-peer-urls=https://$(ip, -i):2380",
+        "--initial-cluster=m1=http://$(ip, -i):2380",
+        "--initial-cluster-state=$(args)",
+        "--election-timeout=$(args)",
+        "--client-cert-auth=$(args)",
+        "--config-file=$(args)",
+    ] {
+        let etcd = of_shell(&format!("{KNOWN}{more}"));
+        assert_eq!(
+            codes(&etcd),
+            ["variable-unknown"],
+            "{more}: {:?}",
+            etcd.findings
+        );
+        assert!(etcd.findings.iter().all(|it| it.remedy.is_some()));
+        if !more.starts_with("--config-file") {
+            assert_eq!(etcd.data_dir(), Path::new("/d"));
+            assert_eq!(etcd.name(), "m1");
+        }
+    }
+    let etcd =
+        of_shell("etcd|--name=$(args)|--data-dir=/d|--initial-cluster=m1=http://10.0.0.1:2380");
+    assert_eq!(codes(&etcd), ["variable-unknown"]);
+    // Nobody is founded as what is only written so.
+    assert_eq!(cluster(&of_shell("etcd|--name=$(args)|--data-dir=/d")), "");
+    for more in [
+        "--initial-cluster=$(args)",
+        "--initial-advertise-peer-urls=$(args)",
+    ] {
+        assert_eq!(cluster(&of_shell(&format!("{KNOWN}{more}"))), "", "{more}");
+    }
+    // Words of their own may be any flags; that they are not known the wrapper says.
+    for word in ["$(args)", "--$(args)=3", "--x$(args)"] {
+        let etcd = of_shell(&format!("{KNOWN}{word}"));
+        assert_eq!(codes(&etcd), Vec::<&str>::new(), "{word}");
+    }
+    let etcd = of_shell(&format!(
+        "{KNOWN}--listen-client-urls=http://$(ip, -i):1,http://a:2|--advertise-client-urls=http://m1:1"
+    ));
+    assert_eq!(
+        etcd.listen_client_urls(),
+        ["http://$(ip, -i):1", "http://a:2"]
+    );
+}
 
 #[test]
 fn without_any_setting_all_is_as_etcd_has_it() {

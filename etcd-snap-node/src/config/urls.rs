@@ -13,6 +13,22 @@ pub(crate) fn listed(text: &str) -> Vec<String> {
     urls
 }
 
+/// The same where parts of it, which may have commas of their own, are not known.
+pub(super) fn listed_with(text: &str, unresolved: &[String]) -> Vec<String> {
+    // No URL that anybody writes has these.
+    let mark = |at: usize| format!("\u{1}{at}\u{2}");
+    let parts = || unresolved.iter().enumerate();
+    let marked = parts().fold(text.to_owned(), |text, (at, part)| {
+        text.replace(part, &mark(at))
+    });
+    let urls = listed(&marked).into_iter().map(|url| {
+        parts()
+            .rev()
+            .fold(url, |url, (at, part)| url.replace(&mark(at), part))
+    });
+    urls.collect()
+}
+
 /// What etcd says against the URLs of a list.
 pub(crate) fn problems(text: &str) -> Vec<String> {
     text.split(',')

@@ -5,17 +5,20 @@ use std::path::PathBuf;
 
 use etcd_snap::{Cluster, MemberTarget, NewCluster, PeerUrls, Tls, TlsBuilder};
 
-use super::urls::{dialled, is_loopback, is_secured};
+use super::urls::{dialled, is_loopback, is_secured, is_unresolved};
 use super::{ClientIdentity, Etcd, Place};
 use crate::{Error, ErrorKind, Result, Root, RunBy};
 
 impl Etcd {
-    /// Where a client on this machine reaches the member: loopback first, then what it listens at, then what it advertises.
+    /// Where a client on this machine reaches the member: loopback first, then what it listens at, then what it advertises. Of URLs in
+    /// which a shell puts the address only when it starts etcd, loopback is all that can be tried.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         let listened = self.listen_client_urls.iter().map(|url| dialled(url));
         let mut endpoints: Vec<String> = Vec::new();
-        for url in listened.chain(self.advertise_client_urls.iter().cloned()) {
+        let advertised = self.advertise_client_urls.iter();
+        let advertised = advertised.filter(|url| !is_unresolved(url)).cloned();
+        for url in listened.chain(advertised) {
             if !endpoints.contains(&url) {
                 endpoints.push(url);
             }
@@ -150,6 +153,18 @@ impl ClientIdentity {
 fn on_machine(place: &Place, what: &str, etcd: &Etcd) -> Result<PathBuf> {
     if let Some(host) = &place.host {
         return Ok(host.clone());
+    }
+    if place.path.to_str().is_some_and(is_unresolved) {
+        return Err(Error::new(
+            ErrorKind::Misconfigured,
+            format!(
+                "where {} of {} leads is not known: a shell decides about it when it starts etcd",
+                place.path.display(),
+                etcd.title()
+            ),
+        )
+        .with_path(&place.path)
+        .with_remedy("write the path itself into what starts etcd"));
     }
     let (path, title) = (place.path.display(), etcd.title());
     let is_unread = etcd

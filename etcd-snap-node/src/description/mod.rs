@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use urls::{dialled, is_default_loopback, is_loopback, is_secured};
+pub(crate) use urls::{dialled, is_default_loopback, is_loopback, is_secured, is_unresolved};
 
 pub use certificates::{CertificateFile, CertificateRole, ClientIdentity, Usability};
 

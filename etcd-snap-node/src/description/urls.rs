@@ -1,16 +1,39 @@
 //! From where etcd listens to where it is dialled.
 
-/// A URL that a client of the same machine can dial: an address that is only for binding becomes loopback.
+/// A URL that a client of the same machine can dial: an address that is only for binding becomes loopback, and so does one that only a
+/// shell knows.
 #[must_use]
 pub(crate) fn dialled(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return url.to_owned();
+    const USUAL_PORT: &str = "2379";
+    let Some((scheme, rest)) = url
+        .split_once("://")
+        .filter(|(scheme, _)| !is_unresolved(scheme))
+    else {
+        return match is_unresolved(url) {
+            true => format!("http://127.0.0.1:{USUAL_PORT}"),
+            false => url.to_owned(),
+        };
     };
     match rest.rsplit_once(':') {
+        _ if scheme.starts_with("unix") => url.to_owned(),
+        Some((host, port)) if is_unresolved(rest) => {
+            let is_port = port.bytes().all(|it| it.is_ascii_digit());
+            match (is_port, is_unresolved(host)) {
+                (true, true) => format!("{scheme}://127.0.0.1:{port}"),
+                (false, false) => format!("{scheme}://{host}:{USUAL_PORT}"),
+                _ => format!("{scheme}://127.0.0.1:{USUAL_PORT}"),
+            }
+        }
+        None if is_unresolved(rest) => format!("{scheme}://127.0.0.1:{USUAL_PORT}"),
         Some(("0.0.0.0" | "", port)) => format!("{scheme}://127.0.0.1:{port}"),
         Some(("[::]" | "[0:0:0:0:0:0:0:0]", port)) => format!("{scheme}://[::1]:{port}"),
         _ => url.to_owned(),
     }
+}
+
+/// Whether a shell decides about a part of it: no URL has these characters.
+pub(crate) fn is_unresolved(url: &str) -> bool {
+    url.contains(['$', '`'])
 }
 
 /// Whether it is spoken to over TLS.
@@ -46,6 +69,12 @@ mod tests {
             ("https://[::]:2379", "https://[::1]:2379"),
             ("https://10.0.0.1:2379", "https://10.0.0.1:2379"),
             ("unix:///run/etcd.sock", "unix:///run/etcd.sock"),
+            ("https://$(hostname -i):2381", "https://127.0.0.1:2381"),
+            ("http://`curl http://meta/ip`:2381", "http://127.0.0.1:2381"),
+            ("http://$(ip):${PORT}", "http://127.0.0.1:2379"),
+            ("http://10.0.0.1:${PORT}", "http://10.0.0.1:2379"),
+            ("http://$(address-and-port)", "http://127.0.0.1:2379"),
+            ("$(curl http://meta/urls)", "http://127.0.0.1:2379"),
         ] {
             assert_eq!(dialled(listened), expected);
         }

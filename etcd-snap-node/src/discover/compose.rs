@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Configuration, Runs, TlsFiles, configure};
+use crate::config::{self, Configuration, Runs, TlsFiles, configure};
 use crate::invocation::Invocation;
 use crate::static_pod::mounts;
 use crate::{
@@ -41,12 +41,23 @@ impl View {
         }
     }
 
-    fn tls(&self, files: TlsFiles) -> TlsSettings {
-        let place = |path: Option<PathBuf>| path.map(|path| self.place(&path));
+    /// Where the path of this setting leads; nowhere that is known, where a shell decides about it.
+    fn place_of(&self, configuration: &Configuration, setting: &str, path: &Path) -> Place {
+        match configuration.is_unknown(setting) {
+            true => Place::new(path, None),
+            false => self.place(path),
+        }
+    }
+
+    /// `side` is what the names of the settings begin with.
+    fn tls(&self, configuration: &Configuration, side: &str, files: TlsFiles) -> TlsSettings {
+        let place = |setting: &str, path: Option<PathBuf>| {
+            path.map(|path| self.place_of(configuration, &format!("{side}{setting}"), &path))
+        };
         TlsSettings {
-            certificate: place(files.certificate),
-            key: place(files.key),
-            trusted_ca: place(files.trusted_ca),
+            certificate: place("cert-file", files.certificate),
+            key: place("key-file", files.key),
+            trusted_ca: place("trusted-ca-file", files.trusted_ca),
             client_cert_auth: files.client_cert_auth,
             auto: files.auto,
         }
@@ -68,6 +79,21 @@ pub(super) struct Starter {
 pub(super) struct Described {
     pub(super) etcd: Etcd,
     pub(super) configuration: Configuration,
+    view: View,
+}
+
+impl Described {
+    /// Takes from the etcd that runs what only its shell knew.
+    pub(super) fn learn(&mut self, root: &Root, running: &Configuration, pid: u32) {
+        let before = self.configuration.findings.len();
+        if self.configuration.learn(running, pid).is_empty() {
+            return;
+        }
+        let learnt = self.configuration.findings.split_off(before);
+        self.etcd.findings.retain(|it| it.code != config::UNKNOWN);
+        self.etcd.findings.extend(learnt);
+        take_settings(&mut self.etcd, root, &self.configuration, &self.view);
+    }
 }
 
 /// Describes what is started; what is no member gives findings only.
@@ -89,44 +115,71 @@ pub(super) fn describe(root: &Root, starter: Starter) -> Result<Described, Vec<F
     if let Some(version) = &version {
         findings.extend(configuration.findings_for(version));
     }
-    // Defaults mean nothing where a file that nobody could read decides.
-    let is_known = configuration.config_file.is_none() || configuration.config_file_read;
-    let mut data_dir = view.place(&configuration.data_dir());
-    data_dir.host = data_dir.host.filter(|_| is_known);
-    let data = data_dir.host.as_deref().map(|host| data(root, host));
     let mut etcd = Etcd {
         run_by,
         layout: Layout::Other,
-        name: configuration.name().to_owned(),
-        data_dir,
-        wal_dir: configuration.wal_dir().map(|path| view.place(&path)),
-        listen_client_urls: configuration.listen_client_urls(),
-        advertise_client_urls: configuration.advertise_client_urls(),
-        listen_peer_urls: configuration.listen_peer_urls(),
-        initial_advertise_peer_urls: configuration.initial_advertise_peer_urls(),
-        initial_cluster: configuration.initial_cluster(),
-        initial_cluster_state: configuration.initial_cluster_state().to_owned(),
-        initial_cluster_token: configuration.initial_cluster_token().to_owned(),
+        name: String::new(),
+        data_dir: Place::new(Path::new(""), None),
+        wal_dir: None,
+        listen_client_urls: Vec::new(),
+        advertise_client_urls: Vec::new(),
+        listen_peer_urls: Vec::new(),
+        initial_advertise_peer_urls: Vec::new(),
+        initial_cluster: Vec::new(),
+        initial_cluster_state: String::new(),
+        initial_cluster_token: String::new(),
         version,
-        quota_bytes: configuration.quota_bytes(),
-        client_tls: view.tls(configuration.client_tls()),
-        peer_tls: view.tls(configuration.peer_tls()),
+        quota_bytes: None,
+        client_tls: TlsSettings::default(),
+        peer_tls: TlsSettings::default(),
         certificates: Vec::new(),
         client_identity: None,
-        settings: configuration.settings.clone(),
+        settings: std::collections::BTreeMap::new(),
         config_file: configuration
             .config_file
             .as_deref()
             .map(|path| view.place(path)),
-        data,
+        data: None,
         process: None,
         findings,
     };
+    take_settings(&mut etcd, root, &configuration, &view);
     etcd.layout = layout.unwrap_or_else(|| super::layout::of(root, &etcd));
     Ok(Described {
         etcd,
         configuration,
+        view,
     })
+}
+
+/// All that a member is by its settings.
+fn take_settings(etcd: &mut Etcd, root: &Root, configuration: &Configuration, view: &View) {
+    // Defaults mean nothing where a file that nobody could read decides.
+    let is_known = configuration.config_file.is_none() || configuration.config_file_read;
+    let mut data_dir = view.place(&configuration.data_dir());
+    data_dir.host = data_dir
+        .host
+        .filter(|_| is_known && configuration.knows_data_dir());
+    etcd.data = data_dir.host.as_deref().map(|host| data(root, host));
+    etcd.data_dir = data_dir;
+    configuration.name().clone_into(&mut etcd.name);
+    let wal_dir = configuration.wal_dir();
+    etcd.wal_dir = wal_dir.map(|path| view.place_of(configuration, "wal-dir", &path));
+    etcd.listen_client_urls = configuration.listen_client_urls();
+    etcd.advertise_client_urls = configuration.advertise_client_urls();
+    etcd.listen_peer_urls = configuration.listen_peer_urls();
+    etcd.initial_advertise_peer_urls = configuration.initial_advertise_peer_urls();
+    etcd.initial_cluster = configuration.initial_cluster();
+    configuration
+        .initial_cluster_state()
+        .clone_into(&mut etcd.initial_cluster_state);
+    configuration
+        .initial_cluster_token()
+        .clone_into(&mut etcd.initial_cluster_token);
+    etcd.quota_bytes = configuration.quota_bytes();
+    etcd.client_tls = view.tls(configuration, "", configuration.client_tls());
+    etcd.peer_tls = view.tls(configuration, "peer-", configuration.peer_tls());
+    etcd.settings.clone_from(&configuration.settings);
 }
 
 /// `3.5.16` of `registry.k8s.io/etcd:3.5.16-0` and of `hardened-etcd:v3.5.26-k3s1-build20260126`.

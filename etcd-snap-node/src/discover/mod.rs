@@ -198,7 +198,16 @@ fn of_service(service: Service, findings: &mut Vec<Finding>) -> Option<Starter> 
     let packaged = || Path::new("/usr/lib/systemd/system").join(&service.unit);
     let unit_file = service.unit_file.unwrap_or_else(packaged);
     let (view, image) = match service.wrapper {
-        Some(wrapper) if wrapper.is_container() => (View::Container(wrapper.mounts), wrapper.image),
+        Some(wrapper) if wrapper.is_container() => {
+            let mut mounts = wrapper.mounts;
+            for mount in &mut mounts {
+                let host = mount.host_path.take();
+                // What a shell decides about leads nowhere that is known.
+                mount.host_path = host
+                    .filter(|host| !host.to_str().is_some_and(|it| invocation.is_unresolved(it)));
+            }
+            (View::Container(mounts), wrapper.image)
+        }
         _ => (View::Machine, None),
     };
     Some(Starter {

@@ -10,7 +10,7 @@ pub(super) fn add(root: &Root, known: &mut Vec<Described>, findings: &mut Vec<Fi
     for process in process::etcds(root) {
         let owner = known.iter_mut().find(|it| is_its_own(it, &process));
         match owner {
-            Some(described) => take(described, &process),
+            Some(described) => take(root, described, &process),
             None => add_unknown(root, process, known, findings),
         }
     }
@@ -48,15 +48,20 @@ fn is_its_own(described: &Described, process: &Process) -> bool {
     }
 }
 
-fn take(described: &mut Described, process: &Process) {
+fn take(root: &Root, described: &mut Described, process: &Process) {
     described.etcd.process = Some(as_running(process));
-    // Without its variables nobody knows with what it was started; of a file, only what is in it now.
-    if !process.variables_read || described.configuration.config_file.is_some() {
+    // Of a file, only what is in it now is known.
+    if described.configuration.config_file.is_some() {
         return;
     }
     let unread =
         |path: &std::path::Path| Err(Error::new(ErrorKind::NotFound, path.display().to_string()));
     let running = configure(&process.invocation, &unread);
+    described.learn(root, &running, process.pid);
+    // Without its variables nobody knows with what all it was started.
+    if !process.variables_read {
+        return;
+    }
     let differences = process::differs(&described.configuration, &running);
     if differences.is_empty() {
         return;

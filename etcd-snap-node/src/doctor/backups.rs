@@ -27,11 +27,7 @@ struct Backup {
 
 pub(super) fn look(directory: &Path, options: &DoctorOptions, chart: &mut Chart) -> Result<()> {
     let shown = directory.display();
-    let Contents {
-        mut backups,
-        others,
-        unproven,
-    } = match contents(directory) {
+    let mut contents = match contents(directory) {
         Ok(contents) => contents,
         Err(e) => {
             chart.add(
@@ -47,9 +43,12 @@ pub(super) fn look(directory: &Path, options: &DoctorOptions, chart: &mut Chart)
             return Ok(());
         }
     };
-    chart.saw(format!("{} in {shown}", counted(backups.len(), "snapshot")));
+    chart.saw(format!(
+        "{} in {shown}",
+        counted(contents.backups.len(), "snapshot")
+    ));
     writable(directory, chart);
-    for path in unproven {
+    for path in std::mem::take(&mut contents.unproven) {
         chart.add(
             Finding::warning(
                 "backup-unproven",
@@ -62,26 +61,12 @@ pub(super) fn look(directory: &Path, options: &DoctorOptions, chart: &mut Chart)
             .at(&path),
         );
     }
-    backups.sort_by_key(|backup| std::cmp::Reverse(backup.taken.0));
-    let mut newest_first = backups.iter();
+    contents
+        .backups
+        .sort_by_key(|backup| std::cmp::Reverse(backup.taken.0));
+    let mut newest_first = contents.backups.iter();
     let Some(newest) = newest_first.next() else {
-        let there = match others {
-            0 => "it is empty".to_owned(),
-            n => format!(
-                "none of its {} is a snapshot that can be read as it is",
-                counted(n, "file")
-            ),
-        };
-        chart.add(
-            Finding::error(
-                "no-backup",
-                format!("there is no backup in {shown}: {there}"),
-            )
-            .with_remedy(
-                "`etcd-snap save` takes one; what is compressed or encrypted cannot be judged here",
-            )
-            .at(directory),
-        );
+        chart.add(contents.without_backup(directory));
         return Ok(());
     };
     age(newest, options, chart);
@@ -102,7 +87,60 @@ struct Contents {
     backups: Vec<Backup>,
     /// Files that are no snapshots.
     others: usize,
+    /// Saves that run, or died.
+    unfinished: usize,
+    /// They are not looked into.
+    directories: usize,
     unproven: Vec<PathBuf>,
+}
+
+impl Contents {
+    /// What is said where none of it is a backup.
+    fn without_backup(&self, directory: &Path) -> Finding {
+        let mut there = Vec::new();
+        if self.others > 0 {
+            there.push(format!(
+                "none of its {} is a snapshot that can be read as it is",
+                counted(self.others, "file")
+            ));
+        }
+        match self.unfinished {
+            0 => {}
+            1 => there.push("it holds 1 save that is not finished".to_owned()),
+            n => there.push(format!("it holds {n} saves that are not finished")),
+        }
+        if self.directories > 0 {
+            let directories = match self.directories {
+                1 => "1 directory".to_owned(),
+                n => format!("{n} directories"),
+            };
+            there.push(match there.is_empty() {
+                true => format!("it holds no snapshots, only {directories}"),
+                false => format!("the rest is {directories}"),
+            });
+        }
+        if there.is_empty() {
+            there.push("it is empty".to_owned());
+        }
+        let remedy = match self.directories {
+            0 => {
+                "`etcd-snap save` takes one; what is compressed or encrypted cannot be judged here"
+            }
+            _ => {
+                "name the directory that holds the snapshots themselves, as directories in it are not looked into; `etcd-snap save` takes one"
+            }
+        };
+        Finding::error(
+            "no-backup",
+            format!(
+                "there is no backup in {}: {}",
+                directory.display(),
+                there.join("; ")
+            ),
+        )
+        .with_remedy(remedy)
+        .at(directory)
+    }
 }
 
 fn contents(directory: &Path) -> std::io::Result<Contents> {
@@ -114,7 +152,19 @@ fn contents(directory: &Path) -> std::io::Result<Contents> {
             continue;
         };
         // What is staged is hidden, and its run lives or has died.
-        if !metadata.is_file() || name.starts_with('.') || name.ends_with(".manifest.json") {
+        if name.starts_with('.') || name.ends_with(".manifest.json") {
+            continue;
+        }
+        if metadata.is_dir() {
+            contents.directories += 1;
+            continue;
+        }
+        if !metadata.is_file() {
+            continue;
+        }
+        // `etcdctl snapshot save` does not hide what it has not finished.
+        if name.ends_with(".part") {
+            contents.unfinished += 1;
             continue;
         }
         if name.ends_with(".unproven") {

@@ -13,8 +13,13 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
     for finding in &node.findings {
         chart.add(finding.clone());
     }
+    let under_way = under_way(&options.root, &options.state_directory);
     if etcds.is_empty() {
         chart.saw("no etcd is configured on this machine, and none runs");
+        // A recovery puts aside what starts etcd, and brings it back itself.
+        if under_way.is_none() {
+            no_etcd(options, chart);
+        }
     }
     for etcd in etcds {
         chart.saw(format!(
@@ -28,15 +33,37 @@ pub(super) fn look(node: &Node, etcds: &[&Etcd], options: &DoctorOptions, chart:
             }
             chart.add(finding);
         }
-        data(etcd, options, chart);
+        data(etcd, options, under_way.is_some(), chart);
     }
-    if let Some(finding) = under_way(&options.root, &options.state_directory) {
+    if let Some(finding) = under_way {
         chart.add(finding);
     }
 }
 
-/// Whether a restore would find room beside the old member.
-fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
+/// Whoever watches a machine by this has to hear of a manifest or a unit that is gone, which leaves nothing else to be found.
+fn no_etcd(options: &DoctorOptions, chart: &mut Chart) {
+    let is_elsewhere = options.asks && options.cluster.is_some();
+    if is_elsewhere {
+        return;
+    }
+    // Who asks nobody, and has backups looked at, may well be where only those are.
+    let is_for_backups = !options.asks && !options.backups.is_empty();
+    let told = match is_for_backups {
+        true => Finding::note,
+        false => Finding::error,
+    };
+    chart.add(
+        told(
+            "no-etcd",
+            "there is no etcd on this machine to look at: nothing that was looked at starts one, and none runs",
+        )
+        .with_remedy("if etcd belongs here, bring back the manifest or the unit that starts it; if it is on other machines, name them with --endpoints"),
+    );
+}
+
+/// Whether a restore would find room beside the old member. While a recovery is under way nobody is told to remove an old one: the way
+/// back leads over it.
+fn data(etcd: &Etcd, options: &DoctorOptions, is_under_way: bool, chart: &mut Chart) {
     let (Some(host), Some(data)) = (&etcd.data_dir.host, &etcd.data) else {
         return;
     };
@@ -54,7 +81,10 @@ fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
                     size(free)
                 ),
             )
-            .with_remedy("make room: old members that were kept, logs, images")
+            .with_remedy(match is_under_way {
+                false => "make room: old members that were kept, logs, images",
+                true => "make room: logs, images; no old member, while a recovery is under way",
+            })
             .at(host),
         );
     } else if free < database + database / 8 + ALMOST_FULL_BYTES {
@@ -77,7 +107,7 @@ fn data(etcd: &Etcd, options: &DoctorOptions, chart: &mut Chart) {
         .filter(|name| name.starts_with("member.old-") || name.starts_with("member.undone-"))
         .map(String::as_str)
         .collect();
-    if !old.is_empty() {
+    if !old.is_empty() && !is_under_way {
         chart.add(
             Finding::note(
                 "old-members-kept",

@@ -184,12 +184,14 @@ impl StaticPods {
                     words,
                     variables: variables.known.clone(),
                     working_directory: container.working_dir.clone(),
+                    unresolved: Vec::new(),
                 },
                 Program::Script(text) => match script::start(text, &variables) {
                     Some(start) => Invocation {
                         words: start.words,
                         variables: start.variables,
                         working_directory: container.working_dir.clone(),
+                        unresolved: Vec::new(),
                     },
                     None if script::runs_etcd_manager(text) => {
                         self.findings.push(etcd_manager(file));
@@ -215,6 +217,7 @@ impl StaticPods {
                         words,
                         variables: variables.known.clone(),
                         working_directory: container.working_dir.clone(),
+                        unresolved: Vec::new(),
                     },
                     None => continue,
                 },

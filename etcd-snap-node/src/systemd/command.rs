@@ -15,6 +15,8 @@ pub(super) struct Start {
     pub(super) words: Vec<String>,
     pub(super) variables: Vec<Variable>,
     pub(super) directory: Option<PathBuf>,
+    /// See [`Invocation::unresolved`](crate::invocation::Invocation::unresolved).
+    pub(super) unresolved: Vec<String>,
 }
 
 /// etcd's own command, and what was found on the way to it.
@@ -69,6 +71,25 @@ pub(super) fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
+/// The word of a command that is the text of a script, as `sh -c TEXT` has it: a shell expands that by itself.
+pub(super) fn script_in(words: &[String]) -> Option<&String> {
+    let at = words
+        .iter()
+        .position(|word| SHELLS.contains(&base_name(word)))?;
+    let mut after = words.get(at + 1..)?.iter();
+    let mut is_command = false;
+    let text = after.find(|word| {
+        is_command |= is_command_option(word);
+        !word.starts_with('-')
+    });
+    text.filter(|_| is_command)
+}
+
+/// `-c`, also with others in one word.
+fn is_command_option(word: &str) -> bool {
+    word.starts_with('-') && !word.starts_with("--") && word.contains('c')
+}
+
 /// Finds the etcd that a command starts; `None` where it starts none.
 pub(super) fn understand(start: Start, root: &Root) -> Option<Understood> {
     follow(start, Some(root), DEEPEST)
@@ -117,9 +138,7 @@ fn of_shell(program: &str, start: &Start, root: Option<&Root>, depth: usize) -> 
         .count();
     let (options, others) = words.split_at(options);
     let (first, others) = others.split_first()?;
-    let is_command = options
-        .iter()
-        .any(|option| !option.starts_with("--") && option.contains('c'));
+    let is_command = options.iter().any(|option| is_command_option(option));
     if is_command {
         // The first word after the command is `$0`.
         let arguments = others.get(1..).unwrap_or_default();
@@ -154,7 +173,22 @@ fn of_script(
     // The last one: what is before it prepares, like `docker rm`.
     let mut commands = script.commands.into_iter().rev();
     let (mut understood, used) = commands.find_map(|command| {
-        let used = command.words.join(" ");
+        // What a variable of etcd holds is a setting like a word.
+        let variables = command.variables.iter();
+        let settings = variables
+            .filter(|(name, _)| name.starts_with("ETCD_"))
+            .map(|(_, value)| value);
+        let used: Vec<_> = command.words.iter().chain(settings).cloned().collect();
+        let used = used.join(" ");
+        let mut unresolved = start.unresolved.clone();
+        let substitutions = script.unknown.iter();
+        unresolved.extend(
+            substitutions
+                .filter(|text| shell::is_substitution(text) && used.contains(text.as_str()))
+                .cloned(),
+        );
+        unresolved.sort();
+        unresolved.dedup();
         let inner = Start {
             variables: with_origins(command.variables, &start.variables),
             directory: match command.directory {
@@ -164,11 +198,12 @@ fn of_script(
                 None => start.directory.clone(),
             },
             words: command.words,
+            unresolved,
         };
         Some((follow(inner, root, depth)?, used))
     })?;
     // What the command does not hold does not matter to it.
-    let matters = |text: &String| used.contains(text.as_str()) || is_structure(text);
+    let matters = |text: &String| used.contains(text.as_str()) || !shell::is_substitution(text);
     understood
         .unknown
         .extend(script.unknown.into_iter().filter(matters));
@@ -190,11 +225,6 @@ impl Understood {
         wrapper.program = PathBuf::from(program);
         self
     }
-}
-
-/// Whether it decides what is run, or what a command gets.
-fn is_structure(text: &str) -> bool {
-    !text.starts_with(['$', '`'])
 }
 
 /// Variables that are as they were keep the file that they are from.
@@ -284,6 +314,7 @@ fn of_engine(program: &str, start: &Start, root: &Root, depth: usize) -> Option<
         variables,
         // Of the image, unless somebody says.
         directory,
+        unresolved: start.unresolved.clone(),
     };
     let mut understood = follow(inner, None, depth)?;
     understood.environment_files.extend(environment_files);
@@ -332,6 +363,7 @@ fn of_rkt(program: &str, start: &Start) -> Option<Understood> {
     Some(Understood {
         start: Start {
             words,
+            unresolved: start.unresolved.clone(),
             ..Start::default()
         },
         wrapper: Some(wrapper),
@@ -347,6 +379,7 @@ fn of_flatcar(program: &str, start: Start) -> Understood {
     let Start {
         mut words,
         mut variables,
+        unresolved,
         ..
     } = start;
     if let Some(first) = words.first_mut() {
@@ -412,6 +445,7 @@ fn of_flatcar(program: &str, start: Start) -> Understood {
             words,
             variables,
             directory: None,
+            unresolved,
         },
         wrapper: Some(wrapper),
         ..Understood::default()

@@ -1,6 +1,7 @@
 //! As much of a shell as start commands need: words, quotes, assignments, `$X`, `exec`, `export`, files that are sourced.
 //!
-//! Not a shell: conditions are not decided and substitutions not run. What is not understood is said so.
+//! Not a shell: conditions are not decided and substitutions not run. What is not understood is said so, and a substitution stays one
+//! part of its word, as it is written.
 
 use std::collections::BTreeMap;
 
@@ -115,11 +116,7 @@ impl Shell<'_> {
                 }
                 '"' => self.double_quoted(after, &mut line),
                 '$' => self.dollar(after, &mut line, false),
-                '`' => {
-                    let end = after.split_once('`').map_or(after, |(_, after)| after);
-                    self.unknown(rest, end, &mut line);
-                    end
-                }
+                '`' => self.backquoted(rest, &mut line),
                 _ => {
                     line.push(c.encode_utf8(&mut [0; 4]));
                     after
@@ -127,6 +124,21 @@ impl Shell<'_> {
             };
         }
         self.end(&mut line);
+    }
+
+    /// A text that begins with a backquote.
+    fn backquoted<'t>(&mut self, text: &'t str, line: &mut Line) -> &'t str {
+        let mut escaped = true;
+        let end = text.char_indices().find(|&(_, c)| {
+            let ends = c == '`' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        let end = end
+            .and_then(|(at, _)| text.get(at + 1..))
+            .unwrap_or_default();
+        self.unknown(text, end, line);
+        end
     }
 
     fn double_quoted<'t>(&mut self, text: &'t str, line: &mut Line) -> &'t str {
@@ -139,6 +151,7 @@ impl Shell<'_> {
                 '\\' if after.starts_with(['"', '\\', '$', '`']) => take_char(after, line),
                 '\\' if after.starts_with('\n') => after.get(1..).unwrap_or_default(),
                 '$' => self.dollar(after, line, true),
+                '`' => self.backquoted(rest, line),
                 _ => {
                     line.push(c.encode_utf8(&mut [0; 4]));
                     after
@@ -204,6 +217,11 @@ impl Shell<'_> {
 
     fn put(&mut self, name: &str, default: Option<&str>, line: &mut Line, quoted: bool) {
         let value = self.variables.get(name).map(|(value, _)| value.as_str());
+        let sets_it = SET_BY_SHELLS.contains(&name) || (default.is_none() && self.may_set_more());
+        if value.is_none() && sets_it {
+            self.unknown(&format!("{{{name}}}"), "", line);
+            return;
+        }
         let value = match (value, default) {
             (Some(""), Some(default)) => default,
             (Some(value), _) => value,
@@ -217,18 +235,32 @@ impl Shell<'_> {
             line.push(value);
             return;
         }
-        // Without quotes the value is split.
+        // Without quotes the value is split, but not where it is not known.
         let value = value.to_owned();
-        if value.starts_with([' ', '\t', '\n']) {
-            line.end_word();
-        }
-        let mut parts = value.split_ascii_whitespace().peekable();
-        while let Some(part) = parts.next() {
-            line.push(part);
-            if parts.peek().is_some() || value.ends_with([' ', '\t', '\n']) {
+        let mut rest = value.as_str();
+        while let Some(c) = rest.chars().next() {
+            let unknown = self.script.unknown.iter();
+            let whole = unknown
+                .filter(|text| is_substitution(text) && rest.starts_with(text.as_str()))
+                .map(String::len)
+                .max();
+            let (part, after) = rest.split_at(whole.unwrap_or(c.len_utf8()));
+            if whole.is_none() && c.is_ascii_whitespace() {
                 line.end_word();
+            } else {
+                line.push(part);
             }
+            rest = after;
         }
+    }
+
+    /// Whether something before may have set variables that are not known of.
+    fn may_set_more(&self) -> bool {
+        let mut unknown = self.script.unknown.iter();
+        unknown.any(|text| {
+            ["case", "eval", "for", "while", "until"].contains(&text.as_str())
+                || text.starts_with(". ")
+        })
     }
 
     fn arguments(&mut self, line: &mut Line) {
@@ -321,6 +353,8 @@ impl Shell<'_> {
                     self.variables.remove(name);
                 }
             }
+            "read" => self.read_variables(arguments),
+            "eval" => self.script.unknown.push("eval".to_owned()),
             "cd" => self.directory = arguments.first().cloned(),
             "." | "source" => self.source(arguments),
             _ => {
@@ -366,6 +400,15 @@ impl Shell<'_> {
         }
     }
 
+    /// Nobody knows what is read.
+    fn read_variables(&mut self, arguments: &[String]) {
+        for name in arguments.iter().filter(|name| is_name(name)) {
+            let written = format!("${{{name}}}");
+            self.assign(name, &written, false);
+            self.script.unknown.push(written);
+        }
+    }
+
     fn set(&mut self, arguments: &[String]) {
         for argument in arguments {
             if argument.starts_with('-') && argument.contains('a') {
@@ -402,13 +445,34 @@ fn take_char<'t>(text: &'t str, line: &mut Line) -> &'t str {
     }
 }
 
-/// Where what begins with a parenthesis ends, behind its closing one.
+/// Variables that a shell has although nobody sets them.
+const SET_BY_SHELLS: &[&str] = &[
+    "EUID", "HOME", "HOSTNAME", "HOSTTYPE", "LOGNAME", "MACHTYPE", "OSTYPE", "PATH", "PPID", "PWD",
+    "RANDOM", "SECONDS", "SHELL", "UID", "USER",
+];
+
+/// Whether a shell puts something in the place of this text, which is as it is written; what else is not understood, like `if`, only
+/// decides what is run.
+pub(super) fn is_substitution(text: &str) -> bool {
+    text.starts_with(['$', '`'])
+}
+
+/// Where what begins with a parenthesis ends, behind its closing one. Those in quotes close nothing.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0usize;
+    let mut quote = None;
+    let mut escaped = false;
     for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (c, quote) {
+            ('\\', None | Some('"')) => escaped = true,
+            ('\'' | '"', None) => quote = Some(c),
+            (_, Some(end)) if c == end => quote = None,
+            ('(', None) => depth += 1,
+            (')', None) => depth = depth.saturating_sub(1),
             _ => {}
         }
         if depth == 0 {
@@ -530,9 +594,14 @@ mod tests {
                 "`hostname`",
             ),
             (
-                "etcd --name=$(a (b) \")\" x",
-                vec!["etcd", "--name=$(a (b) \")", " x"],
-                "$(a (b) \")",
+                "etcd --name=$(a (b) \")\") x",
+                vec!["etcd", "--name=$(a (b) \")\")", "x"],
+                "$(a (b) \")\")",
+            ),
+            (
+                "etcd ${HOSTNAME:-none} y",
+                vec!["etcd", "${HOSTNAME}", "y"],
+                "${HOSTNAME}",
             ),
             (
                 "etcd ${NAME%%x} y",
@@ -548,9 +617,7 @@ mod tests {
                 Some(unknown),
                 "{text}"
             );
-            if !text.contains("\")\"") {
-                assert_eq!(script.commands[0].words, words, "{text}");
-            }
+            assert_eq!(script.commands[0].words, words, "{text}");
         }
         assert_eq!(script("etcd $NONE", &[]).unset, ["NONE"]);
     }

@@ -418,6 +418,93 @@ fn a_shell_between_systemd_and_etcd_is_understood() {
     assert_eq!(codes(&service), [("wrapper", Severity::Warning)]);
 }
 
+#[test]
+fn what_a_shell_substitutes_is_one_part_of_a_word_and_not_known() {
+    for (script, expected, unresolved) in [
+        (
+            "IP=$(hostname -i); exec /usr/bin/etcd --name m1 --listen-client-urls http://$IP:2379",
+            vec![
+                "--name",
+                "m1",
+                "--listen-client-urls",
+                "http://$(hostname -i):2379",
+            ],
+            "$(hostname -i)",
+        ),
+        (
+            "exec /usr/bin/etcd --listen-client-urls http://$(hostname -i):2379",
+            vec!["--listen-client-urls", "http://$(hostname -i):2379"],
+            "$(hostname -i)",
+        ),
+        (
+            "IP=`hostname -i`; exec /usr/bin/etcd --listen-client-urls \"http://`hostname -i`:2379,http://$IP:1\"",
+            vec![
+                "--listen-client-urls",
+                "http://`hostname -i`:2379,http://`hostname -i`:1",
+            ],
+            "`hostname -i`",
+        ),
+        (
+            "exec /usr/bin/etcd --name $(echo \")\" | tr -d x ) --data-dir /d",
+            vec!["--name", "$(echo \")\" | tr -d x )", "--data-dir", "/d"],
+            "$(echo \")\" | tr -d x )",
+        ),
+        (
+            "eval `cat /run/ip`; exec /usr/bin/etcd --name $NODE",
+            vec!["--name", "${NODE}"],
+            "${NODE}",
+        ),
+        (
+            "for i in 1 2; do NODE=m$i; done; exec /usr/bin/etcd --name $NODE",
+            vec!["--name", "m${i}"],
+            "${i}",
+        ),
+        (
+            "read -r IP < /run/ip; exec /usr/bin/etcd --name $IP-$HOSTNAME",
+            vec!["--name", "${IP}-${HOSTNAME}"],
+            "${HOSTNAME}",
+        ),
+    ] {
+        let service = Tree::unit(&format!("ExecStart=/bin/bash -c '{script}'"), &[]).only();
+        assert_eq!(
+            words(&service).get(1..),
+            Some(expected.as_slice()),
+            "{script}"
+        );
+        let invocation = service.invocation.as_ref().unwrap();
+        assert!(
+            invocation.unresolved.iter().any(|it| it == unresolved),
+            "{script}: {:?}",
+            invocation.unresolved
+        );
+        // The hint to write `${NAME}` would have systemd empty what the shell sets.
+        assert_eq!(
+            codes(&service),
+            [("wrapper", Severity::Warning)],
+            "{script}"
+        );
+    }
+    // What no shell reads stays as it is written.
+    let service = Tree::unit("ExecStart=/usr/bin/etcd --name=$NAME-$(hostname)", &[]).only();
+    assert_eq!(
+        codes(&service),
+        [("variable-not-expanded", Severity::Warning)]
+    );
+    assert!(service.invocation.unwrap().unresolved.is_empty());
+}
+
+#[test]
+fn what_a_shell_substitutes_in_a_variable_of_etcd_is_said() {
+    let service = Tree::unit(
+        "ExecStart=/bin/sh -c 'export ETCD_NAME=$(hostname); exec etcd --data-dir=/d'",
+        &[],
+    )
+    .only();
+    assert_eq!(variable(&service, "ETCD_NAME"), Some("$(hostname)"));
+    assert_eq!(codes(&service), [("wrapper", Severity::Warning)]);
+    assert_eq!(service.invocation.unwrap().unresolved, ["$(hostname)"]);
+}
+
 const DOCKER: &str = "docker run --rm --net=host -it --env-file=/etc/etcd.env -e ETCD_NAME=m2 -e FROM_UNIT -v /srv/etcd:/var/lib/etcd:rw --mount type=bind,source=/etc/ssl,target=/certs,readonly -v named:/named --memory 512M --name=etcd1 quay.io/coreos/etcd:v3.5.7 /usr/local/bin/etcd";
 
 #[test]

@@ -3,6 +3,7 @@
 mod certificates;
 mod damaged;
 mod facts;
+mod shells;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -119,6 +119,63 @@ fn a_newest_backup_that_is_none_is_an_error() -> Result<()> {
     Ok(())
 }
 
+/// `etcdctl snapshot save` writes into `NAME.part`, in the same directory, while it runs.
+#[test]
+fn a_save_that_is_not_finished_is_no_backup() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let options = DoctorOptions::default().with_backups(folder.path());
+    let whole = fs::read(golden::snapshot(Version::V3_6))?;
+    let part = folder.path().join("tonight.db.part");
+    fs::write(&part, &whole[..whole.len() / 4])?;
+    let report = ask(&options)?;
+    let finding = found(&report, "no-backup")?;
+    ensure!(
+        finding
+            .message
+            .ends_with("it holds 1 save that is not finished"),
+        "{finding:?}"
+    );
+
+    let backup = folder.path().join("yesterday.db");
+    fs::write(&backup, &whole)?;
+    at(&backup, SystemTime::now() - HOUR)?;
+    let report = ask(&options)?;
+    ensure!(troubles(&report).is_empty(), "{report:#?}");
+    ensure!(
+        report
+            .looked_at
+            .iter()
+            .any(|it| it.starts_with("1 snapshot in")),
+        "{report:#?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_directory_of_directories_is_not_called_empty() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let options = DoctorOptions::default().with_backups(folder.path());
+    for (name, expected) in [
+        ("2026-11-25", "it holds no snapshots, only 1 directory"),
+        ("2026-11-26", "it holds no snapshots, only 2 directories"),
+    ] {
+        fs::create_dir(folder.path().join(name))?;
+        let report = ask(&options)?;
+        let finding = found(&report, "no-backup")?;
+        ensure!(finding.message.ends_with(expected), "{finding:?}");
+        let remedy = finding.remedy.as_deref().unwrap_or_default();
+        ensure!(remedy.contains("not looked into"), "{finding:?}");
+    }
+    fs::write(folder.path().join("notes.txt"), "about the backups")?;
+    let report = ask(&options)?;
+    let finding = found(&report, "no-backup")?;
+    ensure!(
+        finding.message.contains("none of its 1 file") && finding.message.contains("2 directories"),
+        "{finding:?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn a_directory_that_is_not_there_is_an_error() -> Result<()> {
     let options = DoctorOptions::default().with_backups("/nonexistent/backups");

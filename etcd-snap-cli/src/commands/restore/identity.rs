@@ -7,7 +7,7 @@ use etcd_snap::{Snapshot, snapshot_members};
 use etcd_snap_node::Etcd;
 
 use super::arguments::Arguments;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::journal;
 use crate::on_node::Found;
 use crate::render::text;
@@ -22,6 +22,7 @@ impl Arguments {
         };
         let etcd = &found.etcd;
         let mut said = Vec::new();
+        self.require_known(etcd, is_planned)?;
         fill("--name", &mut filled.name, &mut said, || {
             Some(etcd.name.clone())
         });
@@ -50,6 +51,35 @@ impl Arguments {
             warn_of_others(etcd, snapshot)?;
         }
         Ok(filled)
+    }
+
+    /// Where a shell puts something in the place of what the machine has written, that is no name and no address.
+    fn require_known(&self, etcd: &Etcd, is_planned: bool) -> Result<()> {
+        let founded = etcd.settings.get("initial-cluster");
+        let founded = founded.map(|setting| setting.value.clone());
+        let settings = [
+            ("--name", &self.name, Some(etcd.name.clone())),
+            (
+                "--initial-advertise-peer-urls",
+                &self.initial_advertise_peer_urls,
+                joined(&etcd.initial_advertise_peer_urls).filter(|_| !is_planned),
+            ),
+            (
+                "--initial-cluster",
+                &self.initial_cluster,
+                founded.filter(|_| !is_planned),
+            ),
+        ];
+        for (flag, given, found) in settings {
+            let unknown = found.filter(|it| given.is_none() && it.contains(['$', '`']));
+            if let Some(unknown) = unknown {
+                return Err(Failure::Usage(format!(
+                    "{} is started with {flag} {unknown}, which is not known here, as a shell decides about it; say it with {flag}",
+                    etcd.title()
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

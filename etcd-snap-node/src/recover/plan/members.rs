@@ -3,6 +3,7 @@
 use etcd_snap::{NewCluster, NewMember, PeerUrl, Snapshot, SnapshotMember, snapshot_members};
 
 use super::PlanOptions;
+use crate::description::is_unresolved;
 use crate::{Error, ErrorKind, Etcd, Finding, Result};
 
 /// The new cluster.
@@ -84,6 +85,16 @@ fn entry(name: &str, urls: &[String]) -> String {
 
 /// Without one there is no member that could be alone, and nobody wants to read of an initial cluster that they have not given.
 fn require_name(etcd: &Etcd) -> Result<()> {
+    if is_unresolved(&etcd.name) {
+        return Err(Error::new(
+            ErrorKind::Refused,
+            format!(
+                "what {} is called is not known: a shell decides about it when it starts etcd",
+                etcd.title().trim()
+            ),
+        )
+        .with_remedy("write the name itself into what starts etcd, or say who the members are with --initial-cluster"));
+    }
     if !etcd.name.is_empty() {
         return Ok(());
     }

@@ -314,7 +314,10 @@ impl<'a> Reader<'a> {
                 let variable = variables.iter().find(|variable| variable.name == name);
                 variable.map(|variable| variable.value.as_str())
             };
-            let expanded = expand_variables(words, &lookup);
+            let mut expanded = expand_variables(words, &lookup);
+            // What systemd leaves there, the shell expands.
+            let script = command::script_in(&command);
+            expanded.left.retain(|word| Some(word) != script);
             self.note_variables(&expanded.empty, &expanded.missing, &expanded.left);
             let mut words = vec![program.clone()];
             words.extend(expanded.words);
@@ -324,6 +327,7 @@ impl<'a> Reader<'a> {
             words: command,
             variables: self.variables.clone(),
             directory: self.service.working_directory.clone(),
+            unresolved: Vec::new(),
         }
     }
 
@@ -417,6 +421,7 @@ impl<'a> Reader<'a> {
                 words: start.words,
                 variables: start.variables,
                 working_directory: start.directory,
+                unresolved: start.unresolved,
             });
         }
     }

@@ -309,3 +309,17 @@ fn a_data_directory_on_a_disk_that_is_not_mounted_is_not_made_elsewhere() {
         assert!(found.unwrap().message.contains("the WAL directory"));
     }
 }
+
+#[test]
+fn a_name_that_only_a_shell_knows_is_no_members() {
+    let mut machine = Machine::systemd();
+    machine.etcd().name = "$(hostname)".into();
+    let snapshot = machine.snapshot_of(ONE);
+    let alone = machine.options().with_alone(true);
+    let error = plan_recovery(&machine.node, &snapshot, &alone).unwrap_err();
+    assert_eq!(error.kind(), crate::ErrorKind::Refused, "{error}");
+    assert!(
+        error.to_string().contains("a shell decides about it"),
+        "{error}"
+    );
+}
