@@ -54,7 +54,7 @@ pub use observe::{Event, Observer, Silent};
 pub use recover::{
     Action, ApplyOptions, ConfiguredBy, FileChange, MovedManifest, PlanOptions, Recovery,
     RecoveryReport, RecoveryStep, RecoveryTarget, STATE_DIRECTORY, StopBy, apply_recovery,
-    is_recovery_under_way, plan_recovery, resume_recovery, roll_back_recovery,
+    is_recovery_kept, is_recovery_under_way, plan_recovery, resume_recovery, roll_back_recovery,
 };
 pub use root::Root;
 

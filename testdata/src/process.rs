@@ -39,7 +39,7 @@ pub fn write_program(path: &Path, text: &str) -> Result<()> {
 
 /// The same with a copy of another program.
 pub fn copy_program(from: &Path, to: &Path) -> Result<()> {
-    let status = Command::new("cp").arg(from).arg(to).status()?;
+    let status = Command::new("cp").arg("-p").arg(from).arg(to).status()?;
     ensure!(status.success(), "{} is not copied", from.display());
     Ok(())
 }
@@ -107,9 +107,10 @@ impl Process {
         Ok(kill_process(pid, signal)?)
     }
 
-    /// Asks it to end (SIGTERM) and waits for that, at most 30 s.
+    /// Asks it to end (SIGTERM) and waits for that, at most two minutes: an etcd that compares itself with members that have gone begins
+    /// that again, as often as not, for six seconds each, before it sees that it is to end.
     pub(crate) fn terminate(&mut self) -> Result<ExitStatus> {
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + Duration::from_secs(120);
         if self.child.try_wait()?.is_none() {
             self.signal(Signal::TERM)?;
         }

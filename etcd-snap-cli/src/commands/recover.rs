@@ -9,7 +9,8 @@ use std::io::{self, IsTerminal};
 
 use etcd_snap_node::{
     DiscoverOptions, Error, ErrorKind, Recovery, RecoveryReport, Root, Severity, apply_recovery,
-    discover, is_recovery_under_way, plan_recovery, resume_recovery, roll_back_recovery,
+    discover, is_recovery_kept, is_recovery_under_way, plan_recovery, resume_recovery,
+    roll_back_recovery,
 };
 
 pub(crate) use arguments::Arguments;
@@ -42,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments, output: &Output) -> Result<()> {
         return done(&work(Verb::Resume)?, output);
     }
     if arguments.rollback {
-        if !is_recovery_under_way(&root, &arguments.state_dir) {
+        if is_recovery_kept(&root, &arguments.state_dir) {
             require_consent_to_loss(arguments)?;
         }
         return done(&work(Verb::RollBack)?, output);

@@ -29,6 +29,10 @@ fn two_commands_save_and_recover_a_node() -> Result<()> {
             ensure!(manifests(machine)? == before);
         }
 
+        // It is over, and clients may have written since.
+        let said = run(&machines, 0, &["recover", "--rollback"])?.tells("with --yes only");
+        ensure!(said.code != Some(OK), "{said:?}");
+        ensure!(machines.keys(0)? == saved, "{starter:?}");
         run(&machines, 0, &["recover", "--rollback", "--yes"])?.code(OK);
         machines.wait_until_healthy()?;
         ensure!(machines.keys(0)? == last, "{starter:?}");

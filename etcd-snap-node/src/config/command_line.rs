@@ -27,6 +27,7 @@ pub(super) fn read(invocation: &Invocation) -> Given {
         let Some(flag) = spelled(word) else {
             if is_unresolved {
                 switch = None;
+                given.guessed(word);
                 continue;
             }
             given.stray(word, switch.take());
@@ -38,8 +39,9 @@ pub(super) fn read(invocation: &Invocation) -> Given {
             None => (flag, None),
         };
         let Some(known) = flags::flag(name) else {
-            if !invocation.is_unresolved(name) {
-                given.unknown(name);
+            match invocation.is_unresolved(name) {
+                true => given.guessed(word),
+                false => given.unknown(name),
             }
             // Whether it would take the next word nobody can say; a word by itself would only be reported twice.
             if value.is_none() {
@@ -96,6 +98,17 @@ impl Given {
         self.findings.push(finding.with_remedy(format!(
             "correct its spelling (`etcd --help` lists all flags), or take --{name} out"
         )));
+    }
+
+    /// It may be any number of flags, also such as are given beside it.
+    fn guessed(&mut self, word: &str) {
+        self.findings.push(
+            Finding::warning(
+                "command-line-unknown",
+                format!("a shell puts words in the place of {word} when it starts etcd: what is known of its settings may not be what counts"),
+            )
+            .with_remedy("see what the running process was given (`tr '\\0' ' ' </proc/PID/cmdline`), or write the flags themselves into the unit"),
+        );
     }
 
     fn stray(&mut self, word: &str, switch: Option<&str>) {

@@ -109,7 +109,13 @@ pub(crate) fn configure(
     match named {
         Some(path) if invocation.is_unresolved(&path) => {
             configuration.config_file = Some(configuration.absolute(&path));
-            configuration.note_unknown(&["config-file"]);
+            configuration.findings.push(
+                Finding::warning(
+                    "config-file-unknown",
+                    format!("which configuration file etcd reads is not known here: a shell decides about {path} when it starts etcd"),
+                )
+                .with_remedy("write the path itself into what starts etcd"),
+            );
         }
         Some(path) => {
             let path = configuration.absolute(&path);

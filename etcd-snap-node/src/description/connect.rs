@@ -16,10 +16,9 @@ impl Etcd {
     pub fn endpoints(&self) -> Vec<String> {
         let listened = self.listen_client_urls.iter().map(|url| dialled(url));
         let mut endpoints: Vec<String> = Vec::new();
-        let advertised = self.advertise_client_urls.iter();
-        let advertised = advertised.filter(|url| !is_unresolved(url)).cloned();
+        let advertised = self.advertise_client_urls.iter().cloned();
         for url in listened.chain(advertised) {
-            if !endpoints.contains(&url) {
+            if !endpoints.contains(&url) && !is_unresolved(&url) {
                 endpoints.push(url);
             }
         }
@@ -37,7 +36,13 @@ impl Etcd {
         let endpoint = self.endpoints().into_iter().next().ok_or_else(|| {
             Error::new(
                 ErrorKind::Misconfigured,
-                format!("{} listens nowhere for clients", self.title()),
+                match self.listen_client_urls.is_empty() {
+                    true => format!("{} listens nowhere for clients", self.title()),
+                    false => format!(
+                        "where {} listens for clients is not known: a shell decides about it when it starts etcd",
+                        self.title()
+                    ),
+                },
             )
         })?;
         self.cluster_at(root, &[endpoint])

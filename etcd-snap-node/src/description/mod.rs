@@ -411,6 +411,12 @@ impl Etcd {
         }
     }
 
+    /// Whether only a shell knows what etcd is started with: what is described may be etcd's defaults, and is no ground to write anything on.
+    #[must_use]
+    pub fn is_guessed(&self) -> bool {
+        self.findings.iter().any(|it| is_of_guesses(&it.code))
+    }
+
     /// Whether this name means it: its own, or that of its unit, pod or manifest.
     #[must_use]
     pub fn is_called(&self, name: &str) -> bool {
@@ -431,4 +437,9 @@ impl Etcd {
                     .is_some_and(|process| process.pid.to_string() == name),
             }
     }
+}
+
+/// The codes of [`Etcd::is_guessed`].
+pub(crate) fn is_of_guesses(code: &str) -> bool {
+    ["command-line-unknown", "config-file-unknown"].contains(&code)
 }

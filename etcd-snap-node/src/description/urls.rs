@@ -1,30 +1,19 @@
 //! From where etcd listens to where it is dialled.
 
 /// A URL that a client of the same machine can dial: an address that is only for binding becomes loopback, and so does one that only a
-/// shell knows.
+/// shell knows. Where the shell knows the port, nobody else does: the usual one may be that of another etcd.
 #[must_use]
 pub(crate) fn dialled(url: &str) -> String {
-    const USUAL_PORT: &str = "2379";
     let Some((scheme, rest)) = url
         .split_once("://")
-        .filter(|(scheme, _)| !is_unresolved(scheme))
+        .filter(|(scheme, _)| !scheme.starts_with("unix") && !is_unresolved(scheme))
     else {
-        return match is_unresolved(url) {
-            true => format!("http://127.0.0.1:{USUAL_PORT}"),
-            false => url.to_owned(),
-        };
+        return url.to_owned();
     };
     match rest.rsplit_once(':') {
-        _ if scheme.starts_with("unix") => url.to_owned(),
-        Some((host, port)) if is_unresolved(rest) => {
-            let is_port = port.bytes().all(|it| it.is_ascii_digit());
-            match (is_port, is_unresolved(host)) {
-                (true, true) => format!("{scheme}://127.0.0.1:{port}"),
-                (false, false) => format!("{scheme}://{host}:{USUAL_PORT}"),
-                _ => format!("{scheme}://127.0.0.1:{USUAL_PORT}"),
-            }
+        Some((host, port)) if is_unresolved(host) && port.bytes().all(|it| it.is_ascii_digit()) => {
+            format!("{scheme}://127.0.0.1:{port}")
         }
-        None if is_unresolved(rest) => format!("{scheme}://127.0.0.1:{USUAL_PORT}"),
         Some(("0.0.0.0" | "", port)) => format!("{scheme}://127.0.0.1:{port}"),
         Some(("[::]" | "[0:0:0:0:0:0:0:0]", port)) => format!("{scheme}://[::1]:{port}"),
         _ => url.to_owned(),
@@ -71,10 +60,10 @@ mod tests {
             ("unix:///run/etcd.sock", "unix:///run/etcd.sock"),
             ("https://$(hostname -i):2381", "https://127.0.0.1:2381"),
             ("http://`curl http://meta/ip`:2381", "http://127.0.0.1:2381"),
-            ("http://$(ip):${PORT}", "http://127.0.0.1:2379"),
-            ("http://10.0.0.1:${PORT}", "http://10.0.0.1:2379"),
-            ("http://$(address-and-port)", "http://127.0.0.1:2379"),
-            ("$(curl http://meta/urls)", "http://127.0.0.1:2379"),
+            ("http://$(ip):${PORT}", "http://$(ip):${PORT}"),
+            ("http://10.0.0.1:${PORT}", "http://10.0.0.1:${PORT}"),
+            ("http://$(address-and-port)", "http://$(address-and-port)"),
+            ("$(curl http://meta/urls)", "$(curl http://meta/urls)"),
         ] {
             assert_eq!(dialled(listened), expected);
         }

@@ -57,7 +57,7 @@ fn no_etcd(options: &DoctorOptions, chart: &mut Chart) {
             "no-etcd",
             "there is no etcd on this machine to look at: nothing that was looked at starts one, and none runs",
         )
-        .with_remedy("if etcd belongs here, bring back the manifest or the unit that starts it; if it is on other machines, name them with --endpoints"),
+        .with_remedy("if etcd belongs here, bring back the manifest or the unit that starts it; if it is on other machines, name them with --endpoints; where only backups are, say --offline"),
     );
 }
 

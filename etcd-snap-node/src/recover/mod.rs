@@ -32,7 +32,14 @@ const JOURNAL: &str = "recovery.json";
 /// Whether a recovery was begun on a machine and is neither finished nor rolled back: its journal is in the state directory.
 #[must_use]
 pub fn is_recovery_under_way(root: &Root, state_directory: &Path) -> bool {
-    root.exists(&state_directory.join(JOURNAL))
+    apply::is_open(&root.open_as(&state_directory.join(JOURNAL)))
+}
+
+/// Whether the last recovery of a machine is over and was not taken back, so that [`roll_back_recovery`] would do that: what was written
+/// since is not served any more then.
+#[must_use]
+pub fn is_recovery_kept(root: &Root, state_directory: &Path) -> bool {
+    !is_recovery_under_way(root, state_directory) && apply::is_kept(&root.open_as(state_directory))
 }
 
 /// The same, for those who want to do something else.

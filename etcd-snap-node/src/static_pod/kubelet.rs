@@ -57,7 +57,7 @@ pub(crate) fn directories(root: &Root, findings: &mut Vec<Finding>) -> Directori
             .collect();
         // Drop-ins are merged into it in their order: the last one counts (kubelet 1.28, for everybody since 1.30).
         for directory in values(&flags, "--config-dir") {
-            let drop_ins = drop_ins(root, &directory);
+            let drop_ins = drop_ins(root, &directory, findings);
             let mut set = drop_ins
                 .iter()
                 .filter_map(|file| static_pod_path(root, file, findings));
@@ -111,15 +111,32 @@ pub(crate) fn files(root: &Root, directory: &Path, findings: &mut Vec<Finding>) 
 }
 
 /// What ends in `.conf` below a directory, in the order in which kubelet walks through it; links to directories are not followed.
-fn drop_ins(root: &Root, directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for name in root.names(directory).unwrap_or_default() {
-        let path = directory.join(name);
-        let is_directory = |it: fs::Metadata| it.is_dir();
-        if fs::symlink_metadata(root.open_as(&path)).is_ok_and(is_directory) {
-            files.extend(drop_ins(root, &path));
-        } else if path.extension().is_some_and(|it| it == "conf") {
-            files.push(path);
+fn drop_ins(root: &Root, directory: &Path, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
+    /// Nobody has as many, and a tree may be anything.
+    const MOST: usize = 10_000;
+    let (mut files, mut left) = (Vec::new(), vec![directory.to_owned()]);
+    for _ in 0..MOST {
+        let Some(path) = left.pop() else { break };
+        // The one that was named may be a link.
+        let there = match path == directory {
+            true => fs::metadata(root.open_as(&path)),
+            false => fs::symlink_metadata(root.entry(&path)),
+        };
+        if !there.is_ok_and(|it| it.is_dir()) {
+            if path.extension().is_some_and(|it| it == "conf") {
+                files.push(path);
+            }
+            continue;
+        }
+        match root.names(&path) {
+            Ok(names) => left.extend(names.into_iter().rev().map(|name| path.join(name))),
+            Err(error) => findings.push(
+                Finding::warning(
+                    "kubelet-configuration-unreadable",
+                    format!("{error}: where kubelet looks for static pods is not known for sure"),
+                )
+                .at(&path),
+            ),
         }
     }
     files
@@ -279,6 +296,29 @@ mod tests {
         let (found, findings) = watched(&[("var/lib/kubelet/config.yaml", "a: [\n")]);
         assert_eq!(found, [Path::new(USUAL)]);
         assert_eq!(findings[0].code, "kubelet-configuration-unreadable");
+    }
+
+    #[test]
+    fn links_to_directories_of_drop_ins_are_not_followed() {
+        let (folder, root) = machine(&[
+            (
+                "etc/default/kubelet",
+                "ARGS=--config-dir=/etc/kubelet.conf.d\n",
+            ),
+            ("etc/kubelet.conf.d/10.conf", "staticPodPath: /etc/a\n"),
+            ("etc/elsewhere/20.conf", "staticPodPath: /etc/b\n"),
+        ]);
+        let directory = folder.path().join("etc/kubelet.conf.d");
+        for (name, to) in [
+            ("30", "../elsewhere"),
+            ("40", "."),
+            ("50", "."),
+            ("60", "/"),
+        ] {
+            symlink(to, directory.join(name)).unwrap();
+        }
+        let found = directories(&root, &mut Vec::new()).watched;
+        assert_eq!(found[0], Path::new("/etc/a"), "{found:?}");
     }
 
     #[test]

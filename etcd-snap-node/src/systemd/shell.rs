@@ -26,6 +26,16 @@ pub(super) struct Script {
     pub(super) sourced: Vec<String>,
 }
 
+impl Script {
+    /// Once each, and no more than anybody writes: all of them are looked for in every word.
+    fn note_unknown(&mut self, text: String) {
+        const MOST: usize = 256;
+        if self.unknown.len() < MOST && !self.unknown.contains(&text) {
+            self.unknown.push(text);
+        }
+    }
+}
+
 /// What a script starts with.
 pub(super) struct Surroundings<'a> {
     /// `$1` and the others.
@@ -241,6 +251,7 @@ impl Shell<'_> {
         while let Some(c) = rest.chars().next() {
             let unknown = self.script.unknown.iter();
             let whole = unknown
+                .filter(|_| is_substitution(rest))
                 .filter(|text| is_substitution(text) && rest.starts_with(text.as_str()))
                 .map(String::len)
                 .max();
@@ -286,7 +297,7 @@ impl Shell<'_> {
             format!("${written}")
         };
         line.push(&written);
-        self.script.unknown.push(written);
+        self.script.note_unknown(written);
     }
 
     fn redirect<'t>(&mut self, text: &'t str, line: &mut Line) -> &'t str {
@@ -301,7 +312,7 @@ impl Shell<'_> {
         line.end_word();
         let after = text.trim_start_matches(['<', '>', '&', ' ']);
         if text.starts_with("<<") {
-            self.script.unknown.push("<<".to_owned());
+            self.script.note_unknown("<<".to_owned());
         }
         if let Some(end) = after.strip_prefix('(').and_then(|_| closing(after)) {
             let end = after.get(end..).unwrap_or_default();
@@ -323,7 +334,7 @@ impl Shell<'_> {
             match first.as_str() {
                 "if" | "then" | "else" | "elif" | "while" | "until" | "do" | "for" | "case"
                 | "!" | "function" => {
-                    self.script.unknown.push(first.clone());
+                    self.script.note_unknown(first.clone());
                     words = others;
                 }
                 "fi" | "done" | "esac" | "{" | "}" => words = others,
@@ -354,7 +365,7 @@ impl Shell<'_> {
                 }
             }
             "read" => self.read_variables(arguments),
-            "eval" => self.script.unknown.push("eval".to_owned()),
+            "eval" => self.script.note_unknown("eval".to_owned()),
             "cd" => self.directory = arguments.first().cloned(),
             "." | "source" => self.source(arguments),
             _ => {
@@ -405,7 +416,7 @@ impl Shell<'_> {
         for name in arguments.iter().filter(|name| is_name(name)) {
             let written = format!("${{{name}}}");
             self.assign(name, &written, false);
-            self.script.unknown.push(written);
+            self.script.note_unknown(written);
         }
     }
 
@@ -430,7 +441,7 @@ impl Shell<'_> {
                 self.run(&text);
                 self.depth -= 1;
             }
-            _ => self.script.unknown.push(format!(". {file}")),
+            _ => self.script.note_unknown(format!(". {file}")),
         }
     }
 }
@@ -457,18 +468,42 @@ pub(super) fn is_substitution(text: &str) -> bool {
     text.starts_with(['$', '`'])
 }
 
-/// Where what begins with a parenthesis ends, behind its closing one. Those in quotes close nothing.
+/// Where what begins with a parenthesis ends, behind its closing one. Those in quotes and comments close nothing; where none does then, as
+/// with an apostrophe in a here-document, all count.
 fn closing(text: &str) -> Option<usize> {
+    closing_outside_of_quotes(text).or_else(|| {
+        let mut depth = 0usize;
+        let mut parentheses = text.match_indices(['(', ')']);
+        let (at, _) = parentheses.find(|(_, which)| {
+            depth = match *which {
+                "(" => depth + 1,
+                _ => depth.saturating_sub(1),
+            };
+            depth == 0
+        })?;
+        Some(at + 1)
+    })
+}
+
+fn closing_outside_of_quotes(text: &str) -> Option<usize> {
     let mut depth = 0usize;
     let mut quote = None;
     let mut escaped = false;
+    let mut is_comment = false;
+    let mut before = ' ';
     for (at, c) in text.char_indices() {
-        if escaped {
-            escaped = false;
+        let begins_word = before.is_whitespace();
+        before = c;
+        if std::mem::take(&mut escaped) {
+            continue;
+        }
+        if is_comment {
+            is_comment = c != '\n';
             continue;
         }
         match (c, quote) {
             ('\\', None | Some('"')) => escaped = true,
+            ('#', None) if begins_word => is_comment = true,
             ('\'' | '"', None) => quote = Some(c),
             (_, Some(end)) if c == end => quote = None,
             ('(', None) => depth += 1,
@@ -493,6 +528,20 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_parenthesis_ends_whatever_a_comment_says() {
+        for text in [
+            "(a b) c",
+            "(a ')' \"(\") c",
+            "(\n # the machine's (own\n hostname -i\n) c",
+            "(cat <<E\nit's\nE\n) c",
+        ] {
+            let found = closing(text).unwrap();
+            assert_eq!(&text[found..], " c", "{text}: {found}");
+        }
+        assert_eq!(closing("(a"), None);
+    }
 
     fn script(text: &str, arguments: &[&str]) -> Script {
         let arguments: Vec<_> = arguments.iter().map(|&it| it.to_owned()).collect();

@@ -211,7 +211,7 @@ fn what_keeps_a_unit_from_starting_is_found() {
         ),
         (
             "ExecStart=/usr/bin/etcd\nPassEnvironment=HOME ETCD_NAME ETCD_DEBUG\nEnvironment=ETCD_DEBUG=1",
-            ("variable-unknown", Warning),
+            ("variable-passed-on", Warning),
         ),
         ("ExecStart=/usr/bin/true", ("not-etcd", Note)),
     ] {

@@ -135,3 +135,64 @@ fn data_that_only_the_shell_knows_is_not_guessed() -> Result<()> {
     }
     Ok(())
 }
+
+/// Flags that nobody has written down may be any, and defaults are then no more than guesses.
+#[test]
+fn what_may_be_anything_is_pointed_out() -> Result<()> {
+    for (script, code) in [
+        (
+            "exec /usr/bin/etcd $(cat /etc/etcd/args)",
+            "command-line-unknown",
+        ),
+        (
+            "exec /usr/bin/etcd --name m1 --data-dir /d $(cat /etc/etcd/args)",
+            "command-line-unknown",
+        ),
+        (
+            "exec /usr/bin/etcd --config-file /etc/etcd/$(hostname).yml",
+            "config-file-unknown",
+        ),
+    ] {
+        let folder = machine(script)?;
+        let node = found_in(folder.path())?;
+        let etcd = node.etcd(None)?;
+        ensure!(etcd.is_guessed(), "{script}: {:?}", etcd.findings);
+        ensure!(etcd.findings.iter().any(|it| it.code == code));
+        ensure!(
+            etcd.findings.iter().all(|it| it.severity < Severity::Error),
+            "{:?}",
+            etcd.findings
+        );
+    }
+    Ok(())
+}
+
+/// Another etcd may have the usual port.
+#[test]
+fn a_port_that_only_the_shell_knows_is_not_guessed() -> Result<()> {
+    let urls = "http://10.0.0.1:$(cat /etc/port)";
+    let folder = machine(&format!(
+        "exec /usr/bin/etcd --name m1 --data-dir /d --listen-client-urls {urls} --advertise-client-urls {urls}"
+    ))?;
+    let node = found_in(folder.path())?;
+    let etcd = node.etcd(None)?;
+    ensure!(etcd.endpoints().is_empty(), "{:?}", etcd.endpoints());
+    let error = etcd.cluster(&Root::new(folder.path())).unwrap_err();
+    ensure!(error.to_string().contains("a shell decides"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn an_etcd_behind_a_comment_with_an_apostrophe_is_found() -> Result<()> {
+    let folder = machine("exit 1")?;
+    let unit = folder.path().join("etc/systemd/system/etcd.service");
+    fs::write(unit, "[Service]\nExecStart=/usr/local/bin/etcd-start\n")?;
+    let bin = folder.path().join("usr/local/bin");
+    fs::create_dir_all(&bin)?;
+    let script = "#!/bin/sh\nIP=$(\n  # the machine's address\n  hostname -i\n)\nexec /usr/bin/etcd --name m1 --data-dir /d \
+                  --listen-client-urls http://$IP:2379 --advertise-client-urls http://$IP:2379\n";
+    fs::write(bin.join("etcd-start"), script)?;
+    let node = found_in(folder.path())?;
+    ensure!(node.etcd(None)?.name == "m1", "{node:#?}");
+    Ok(())
+}

@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::RestoreOptions;
 use super::layout::{Layout, Member, Wal};
@@ -259,12 +260,14 @@ impl<'l, 'a> Staging<'l, 'a> {
 }
 
 pub(super) fn require_unused(database: &Path) -> Result<()> {
-    /// A process that this one is just starting has all its files for a moment.
-    const LOOKS: u32 = 3;
+    /// A process that this one is just starting has all its files until it becomes another program, which takes it some milliseconds, and
+    /// more on a busy machine. Who waits for the lock stays.
+    const LOOKS: u32 = 50;
+    const BETWEEN: Duration = Duration::from_millis(10);
     let mut users = users_of(database);
     for _ in 1..LOOKS {
         if !users.is_empty() {
-            std::thread::yield_now();
+            std::thread::sleep(BETWEEN);
             users = users_of(database);
         }
     }

@@ -168,11 +168,13 @@ fn learner(cluster: &mut RealCluster) -> Result<()> {
     let place = cluster.add_learner()?;
     let endpoints = first(cluster, place);
     // Until it has found its way in, it may be slow to answer.
+    let patience = Instant::now() + Duration::from_secs(60);
     let report = loop {
         let report = saved(&client(cluster, &endpoints)?, &Room::new()?)?;
         if passed(&report, &endpoints[0])?.reason != PassedOverReason::Slow {
             break report;
         }
+        ensure!(Instant::now() < patience, "{report:?}");
     };
     ensure!(
         passed(&report, &endpoints[0])?.reason == PassedOverReason::Learner,

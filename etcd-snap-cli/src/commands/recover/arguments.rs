@@ -189,7 +189,12 @@ impl Arguments {
     pub(super) fn of_the_machine(&self) -> String {
         let mut flags = String::new();
         let mut add = |flag: &str, path: &Path| {
-            let _ = write!(flags, " {flag} {}", path.display());
+            let path = path.display().to_string();
+            let is_plain = |it: char| it.is_ascii_alphanumeric() || "_-./:=,@%+".contains(it);
+            let _ = match path.chars().all(is_plain) {
+                true => write!(flags, " {flag} {path}"),
+                false => write!(flags, " {flag} '{}'", path.replace('\'', r"'\''")),
+            };
         };
         if let Some(root) = &self.root {
             add("--root", root);

@@ -55,6 +55,12 @@ impl Arguments {
 
     /// Where a shell puts something in the place of what the machine has written, that is no name and no address.
     fn require_known(&self, etcd: &Etcd, is_planned: bool) -> Result<()> {
+        if etcd.is_guessed() && self.name.is_none() {
+            return Err(Failure::Usage(format!(
+                "what {} is started with is not known here, as a shell decides about it; say --name, and what else is not etcd's default",
+                etcd.title()
+            )));
+        }
         let founded = etcd.settings.get("initial-cluster");
         let founded = founded.map(|setting| setting.value.clone());
         let settings = [

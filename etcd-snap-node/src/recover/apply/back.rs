@@ -1,5 +1,6 @@
 //! The way back, with steps and a journal of its own, so that it too can be stopped at any point.
 
+use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
 
 use etcd_snap::api::messages::StatusResponse;
@@ -16,6 +17,7 @@ impl Run<'_> {
     pub(super) fn back(mut self) -> Result<RecoveryReport> {
         if self.journal.back.is_none() {
             self.require_way_back()?;
+            self.reopen()?;
             let steps = self.way_back();
             self.journal.back = Some(Course::of(steps));
         }
@@ -33,8 +35,18 @@ impl Run<'_> {
 
     /// What would only be found when etcd is stopped: until then nothing is changed, and the recovery stays what it is.
     fn require_way_back(&self) -> Result<()> {
-        if self.journal.forward.has_begun(Action::Swap) {
+        let begun = |action| self.journal.forward.has_begun(action);
+        if begun(Action::Swap) {
             self.require_old_member()?;
+        }
+        if begun(Action::Change) {
+            self.require_changes_known()?;
+        }
+        if begun(Action::Stop) {
+            let manifests = self.etcd_last();
+            for manifest in manifests.iter().filter(|it| self.is_etcds(it)) {
+                self.place_of(manifest)?;
+            }
         }
         Ok(())
     }
@@ -107,14 +119,16 @@ impl Run<'_> {
         if begun(Action::Stop) {
             let (_, start) = self.stop_and_start();
             steps.push((Action::Start, start));
+        }
+        // etcd does not wait for it, but may need the room.
+        if begun(Action::Stage) {
+            steps.push((Action::Stage, "remove what was made aside".into()));
+        }
+        if begun(Action::Stop) {
             steps.push((
                 Action::WaitUntilServing,
                 "wait until etcd serves, if it did before".into(),
             ));
-        }
-        // Nothing waits for it.
-        if begun(Action::Stage) {
-            steps.push((Action::Stage, "remove what was made aside".into()));
         }
         let numbered = steps.into_iter().enumerate();
         numbered
@@ -166,7 +180,11 @@ impl Run<'_> {
             Some(false) => return self.move_out(),
             Some(true) => {}
         }
-        self.require_old_member()?;
+        // What was looked at before the first step, and is gone, has been put back.
+        let is_there = |old: &PathBuf| self.root().exists(old);
+        if self.journal.facts.old_data.as_ref().is_some_and(is_there) {
+            self.require_old_member()?;
+        }
         let is_swapped = match &self.journal.facts.old_data {
             Some(old) => self.root().exists(old),
             None => {
@@ -253,16 +271,14 @@ impl Run<'_> {
         self.others_back().and(started)
     }
 
-    fn require_cluster_as_before(&self, status: &StatusResponse) -> Result<()> {
+    /// Nothing more can be done about it here, and so it is no failure that would be met again and again.
+    fn compare_cluster(&mut self, status: &StatusResponse) -> Result<()> {
         let found = status.header.map(|it| it.cluster_id);
         match (found, self.journal.facts.served_cluster_id) {
-            (Some(found), Some(before)) if found != before => Err(Error::new(
-                ErrorKind::Unproven,
-                format!(
-                    "etcd serves, and is a member of the cluster {found:x}, where it was one of {before:x} before: it does not run on what was put back"
-                ),
-            )
-            .with_remedy("look at what starts it, and with which data directory")),
+            (Some(found), Some(before)) if found != before => self.note(format!(
+                "etcd serves, and is a member of the cluster {found:x}, where it was one of {before:x} before: it does not run on what was \
+                 put back; look at what starts it, and with which data directory"
+            )),
             _ => Ok(()),
         }
     }
@@ -276,7 +292,7 @@ impl Run<'_> {
         }
         loop {
             let last = match self.ask()? {
-                Answer::Serves(status) => return self.require_cluster_as_before(&status),
+                Answer::Serves(status) => return self.compare_cluster(&status),
                 Answer::NoLeader(why) => format!("it listens, and has no leader: {why}"),
                 Answer::Closed(why) => why,
             };

@@ -30,6 +30,9 @@ pub(super) struct Journal {
     /// The way back, once it was chosen.
     pub(super) back: Option<Course>,
     pub(super) facts: Facts,
+    /// Where it was found, if its recovery was over: until it is worked on again, it stays there.
+    #[serde(skip)]
+    pub(super) kept_as: Option<PathBuf>,
 }
 
 /// Where a recovery is.
@@ -173,6 +176,7 @@ impl Journal {
             recovery: recovery.clone(),
             back: None,
             facts: Facts::default(),
+            kept_as: None,
         }
     }
 
@@ -277,35 +281,20 @@ impl Book {
     pub(super) fn require_to_roll_back(&self) -> Result<Journal> {
         match self.find()? {
             Some(journal) => Ok(journal.taken_over()),
-            None => self.reopen_last(),
+            None => self.last().map(Journal::taken_over),
         }
     }
 
-    /// The journal of the last recovery gets its name again, if that is over and was not taken back.
-    fn reopen_last(&self) -> Result<Journal> {
+    /// The journal of the last recovery, if that is over and was not taken back.
+    fn last(&self) -> Result<Journal> {
         let directory = self.on_disk.parent().unwrap_or(Path::new("/"));
-        let failed = |e| Error::io("look into", directory, e);
-        let mut kept = Vec::new();
-        for entry in std::fs::read_dir(directory).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with("recovery-") && name.ends_with(".json") {
-                let written = entry.metadata().and_then(|it| it.modified());
-                kept.push((written.map_err(failed)?, entry.path()));
-            }
-        }
         let shown = self.journal.parent().unwrap_or(Path::new("/"));
-        let Some((_, last)) = kept.into_iter().max() else {
-            return Err(no_recovery(shown));
-        };
-        match read(&last, &last)? {
-            Some(journal) if journal.state == State::Done => {
-                disk::rename_new(&last, &self.on_disk)?;
-                Ok(journal.taken_over())
-            }
-            _ => Err(no_recovery(shown)),
-        }
+        last_done(directory)?.ok_or_else(|| no_recovery(shown))
+    }
+
+    /// The journal of a recovery that is over gets its name again.
+    pub(super) fn reopen(&self, kept: &Path) -> Result<()> {
+        disk::rename_new(kept, &self.on_disk)
     }
 
     /// The journal of a recovery that is not over. One that is, and whose run died before it could say so by its name, gets that.
@@ -349,6 +338,50 @@ impl Book {
             format!("too many journals are beside {}", self.journal.display()),
         ))
     }
+}
+
+/// The journal of the last recovery in a state directory, if that is over and was not taken back.
+fn last_done(directory: &Path) -> Result<Option<Journal>> {
+    let failed = |e| Error::io("look into", directory, e);
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut kept = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("recovery-") && name.ends_with(".json") {
+            let written = entry.metadata().and_then(|it| it.modified());
+            kept.push((written.map_err(failed)?, entry.path()));
+        }
+    }
+    let Some((_, last)) = kept.into_iter().max() else {
+        return Ok(None);
+    };
+    let journal = read(&last, &last)?.filter(|journal| journal.state == State::Done);
+    Ok(journal.map(|journal| Journal {
+        kept_as: Some(last),
+        ..journal
+    }))
+}
+
+/// Whether there is one.
+pub(in crate::recover) fn is_kept(directory: &Path) -> bool {
+    last_done(directory).is_ok_and(|last| last.is_some())
+}
+
+/// Whether a journal says that its recovery is not over. One that cannot be read may be one.
+pub(in crate::recover) fn is_open(on_disk: &Path) -> bool {
+    if !on_disk.exists() {
+        return false;
+    }
+    let journal = read(on_disk, on_disk);
+    !journal.is_ok_and(|journal| {
+        journal.is_none_or(|it| matches!(it.state, State::Done | State::RolledBack))
+    })
 }
 
 /// What is in a journal; `shown` is the path that the machine knows.

@@ -26,6 +26,8 @@ mod tests;
 
 pub use options::ApplyOptions;
 
+pub(super) use journal::{is_kept, is_open};
+
 use journal::{Book, Journal};
 use run::Run;
 

@@ -53,6 +53,14 @@ impl<'o> Run<'o> {
         self.book.write(&self.journal)
     }
 
+    /// A journal that was kept, as its recovery was over, gets its name again.
+    pub(super) fn reopen(&mut self) -> Result<()> {
+        match self.journal.kept_as.take() {
+            Some(kept) => self.book.reopen(&kept),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn tell(&self, event: &Event) -> Result<()> {
         tell(self.options.observer.as_ref(), event)
     }
@@ -241,9 +249,10 @@ impl<'o> Run<'o> {
         let course = &self.journal.forward;
         let old_data = recovery.etcd.host_data_dir().unwrap_or_default();
         let stopped = match &recovery.stop {
-            StopBy::Manifests { aside, .. } => {
+            StopBy::Manifests { aside, .. } if self.root().exists(aside) => {
                 format!("manifests that were moved out are in {}", aside.display())
             }
+            StopBy::Manifests { .. } => "no manifest was moved out".to_owned(),
             StopBy::Unit { unit } => format!("{unit} was stopped"),
         };
         if !course.has_begun(Action::Stop) {

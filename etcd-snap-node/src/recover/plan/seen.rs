@@ -100,7 +100,7 @@ fn finding(
     match (is_moved, &options.given) {
         (true, Some(_)) => Finding::error("revision-was-seen", sentence).with_remedy(format!(
             "make another plan, for all nodes, with --bump-revision {by} or more; nodes that were recovered with this one have to be \
-             recovered again"
+             recovered again; a member.undone-TIME that no client has ever used can be moved away instead"
         )),
         (true, None) => Finding::error("revision-was-seen", sentence).with_remedy(format!(
             "say --bump-revision {by} or more, in one plan for all nodes, or leave it out: then the revision is moved above all that was \

@@ -29,9 +29,10 @@ impl Reader<'_> {
             let value = self.expand("EnvironmentFile", &value);
             self.take_environment_file(&value);
         }
-        self.note_passed_variables();
         let unset = std::mem::take(&mut self.settings.unset_environment).join(" ");
-        for name in words::all(&unset, Escapes::C).unwrap_or_default() {
+        let unset = words::all(&unset, Escapes::C).unwrap_or_default();
+        self.note_passed_variables(&unset);
+        for name in unset {
             self.variables
                 .retain(|variable| match name.split_once('=') {
                     Some((name, value)) => variable.name != name || variable.value != value,
@@ -41,11 +42,11 @@ impl Reader<'_> {
     }
 
     /// They come from systemd itself, whose variables no file tells for sure; `Environment=` and files beat them.
-    fn note_passed_variables(&mut self) {
+    fn note_passed_variables(&mut self, unset: &[String]) {
         let passed = std::mem::take(&mut self.settings.pass_environment).join(" ");
         for name in words::all(&passed, Escapes::C).unwrap_or_default() {
             let known = self.variables.iter().any(|it| it.name == name);
-            if known || !name.starts_with("ETCD_") {
+            if known || unset.contains(&name) || !name.starts_with("ETCD_") {
                 continue;
             }
             let unit = &self.service.unit;
@@ -53,7 +54,7 @@ impl Reader<'_> {
                 "{unit} passes {name} on from systemd's own variables, and what is in it is not known here"
             );
             self.find(
-                Finding::warning("variable-unknown", message)
+                Finding::warning("variable-passed-on", message)
                     .with_remedy("see systemctl show-environment"),
             );
         }

@@ -35,6 +35,18 @@ impl Run<'_> {
         self.reload()
     }
 
+    /// What is to be changed back is what it was changed to, or has not been changed.
+    pub(in super::super) fn require_changes_known(&self) -> Result<()> {
+        for change in &self.recovery().changes {
+            let path = self.where_it_is(&change.path);
+            let found = text(self.root(), &path)?;
+            if found != change.before && found.as_ref() != Some(&change.after) {
+                return Err(changed(&path, change));
+            }
+        }
+        Ok(())
+    }
+
     /// The same backwards.
     pub(in super::super) fn change_back(&mut self) -> Result<()> {
         for change in self.recovery().changes.clone() {

@@ -1,6 +1,5 @@
 //! The new member is made aside.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use etcd_snap::{
@@ -120,22 +119,18 @@ impl Run<'_> {
         Ok(hash_kv(&snapshot, &options)?)
     }
 
-    /// Whether the member in a data directory is the new one: nobody else has its ids, which are made with the token.
+    /// Whether the member in a data directory is the new one: its id is made with the token. Others may have come or gone since.
     pub(in super::super) fn is_new(&self, data_dir: &Path) -> bool {
-        let Ok(cluster) = self.recovery().restore.cluster() else {
+        let recovery = self.recovery();
+        let Ok(cluster) = recovery.restore.cluster() else {
             return false;
         };
-        let planned: BTreeSet<_> = cluster
-            .members()
-            .iter()
-            .map(etcd_snap::NewMember::id)
-            .collect();
+        let Ok(own) = cluster.member(&recovery.member) else {
+            return false;
+        };
         let found = Snapshot::open(data_dir.join("member/snap/db"))
             .and_then(|snapshot| snapshot_members(&snapshot));
-        found.is_ok_and(|found| {
-            let found: BTreeSet<_> = found.iter().map(|member| member.member_id).collect();
-            found == planned
-        })
+        found.is_ok_and(|found| found.iter().any(|member| member.member_id == own.id()))
     }
 
     /// Removes what was made aside.

@@ -43,11 +43,29 @@ impl Run<'_> {
                     )
                     .with_path(directory));
                 }
-                disk::make_directory(&self.on_disk(&aside), 0o700)?;
                 let manifests = self.etcd_last();
-                self.move_manifests(manifests.iter().map(|it| (it, &*it.to)))
+                for manifest in &manifests {
+                    if let Err(e) = self.place_of(manifest) {
+                        self.go_without(manifest, e)?;
+                    }
+                }
+                disk::make_directory(&self.on_disk(&aside), 0o700)?;
+                for manifest in &manifests {
+                    if let Err(e) = self.move_manifest(manifest, &manifest.to) {
+                        self.go_without(manifest, e)?;
+                    }
+                }
+                Ok(())
             }
         }
+    }
+
+    /// On the way back etcd's own manifest counts; what is wrong with another one is said again when all are put back.
+    fn go_without(&mut self, manifest: &MovedManifest, error: Error) -> Result<()> {
+        if self.journal.back.is_none() || self.is_etcds(manifest) {
+            return Err(error);
+        }
+        self.note(error.to_string())
     }
 
     /// In the order of stopping: etcd has no client any more when it goes.
@@ -83,7 +101,7 @@ impl Run<'_> {
     }
 
     /// Where a manifest is: in its directory, or out of it.
-    fn place_of(&self, manifest: &MovedManifest) -> Result<PathBuf> {
+    pub(in super::super) fn place_of(&self, manifest: &MovedManifest) -> Result<PathBuf> {
         let (from, to) = (&manifest.from, &manifest.to);
         let is_there = |path: &Path| self.root().entry(path).symlink_metadata().is_ok();
         match (is_there(from), is_there(to)) {

@@ -1,7 +1,7 @@
 //! etcd is gone: nobody listens at its ports, and nobody has its files.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -99,12 +99,21 @@ pub(in super::super) fn listens(url: &str) -> bool {
 fn is_taken(url: &str) -> bool {
     dial(url, |answer, address| match answer {
         Ok(_) => true,
-        Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-            // Another machine may just not be there.
-            TcpListener::bind((address.ip(), 0)).is_ok()
-        }
+        // Another machine may just not be there.
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => is_own(address).unwrap_or(false),
         Err(_) => false,
     })
+}
+
+/// Whether an address is one of this machine: then it is also where one would come from to get there. Nothing is sent.
+fn is_own(address: SocketAddr) -> io::Result<bool> {
+    let any: IpAddr = match address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect(address)?;
+    Ok(socket.local_addr()?.ip() == address.ip())
 }
 
 fn dial(url: &str, is_so: impl Fn(io::Result<TcpStream>, SocketAddr) -> bool) -> bool {
@@ -124,6 +133,8 @@ fn dial(url: &str, is_so: impl Fn(io::Result<TcpStream>, SocketAddr) -> bool) ->
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -142,6 +153,7 @@ mod tests {
         drop((waiting, port));
         assert!(!is_taken(&url) && !listens(&url));
         // Of documentation: of no machine.
-        assert!(!is_taken("http://192.0.2.1:2379"));
+        assert!(!is_own("203.0.113.9:2379".parse().unwrap()).unwrap_or(false));
+        assert!(is_own(address).unwrap());
     }
 }

@@ -289,3 +289,78 @@ fn a_recovery_that_is_over_is_not_gone_on_with() {
     }
     apply_recovery(&world.recovery, &world.options).unwrap();
 }
+
+/// A way back that can only be refused takes nothing down, and leaves the recovery what it is: over.
+#[test]
+fn what_refuses_a_way_back_is_found_before_anything_is_stopped() {
+    let in_state = |world: &World, name: &str| world.state().contains(&name.to_owned());
+    // What was changed for the new directory is something else now.
+    let mut world = World::of_kubelet().with_new_directory();
+    let manifest = PathBuf::from("/etc/kubernetes/manifests/etcd.yaml");
+    world.recovery.changes = vec![FileChange {
+        path: manifest.clone(),
+        before: Some("# etcd\n".into()),
+        after: "# etcd of the new directory\n".into(),
+        diff: String::new(),
+    }];
+    apply_recovery(&world.recovery, &world.options).unwrap();
+    let before = world.manifests();
+    fs::write(world.on_disk(&manifest), "# upgraded\n").unwrap();
+    for _ in 0..2 {
+        let error = roll_back_recovery(&world.options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+        assert_eq!(world.manifests(), before);
+        assert!(!in_state(&world, "recovery.json"), "{:?}", world.state());
+    }
+    let state = Path::new("/var/lib/etcd-snap");
+    assert!(!crate::is_recovery_under_way(&world.options.root, state));
+    assert!(crate::is_recovery_kept(&world.options.root, state));
+    fs::write(world.on_disk(&manifest), "# etcd of the new directory\n").unwrap();
+    roll_back_recovery(&world.options).unwrap();
+    assert_eq!(world.manifest("etcd.yaml"), "# etcd\n");
+    assert!(!crate::is_recovery_kept(&world.options.root, state));
+
+    // etcd's own manifest is nowhere.
+    let world = World::of_kubelet();
+    apply_recovery(&world.recovery, &world.options).unwrap();
+    fs::remove_file(world.on_disk(&manifest)).unwrap();
+    let error = roll_back_recovery(&world.options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Refused, "{error}");
+    assert_eq!(
+        world.manifests(),
+        ["kube-apiserver.yaml", "kube-scheduler.yaml"]
+    );
+}
+
+/// Another one is in both places, as something that manages files has put it back.
+#[test]
+fn another_manifest_in_both_places_is_said_when_all_else_is_back() {
+    let world = World::of_kubelet();
+    let old = world.database();
+    world.stopped_at("5!");
+    world.write_manifest("kube-scheduler.yaml", "# managed\n");
+    let error = roll_back_recovery(&world.options).unwrap_err();
+    assert!(error.to_string().contains("are both there"), "{error}");
+    assert_eq!(world.database(), old);
+    assert_eq!(world.manifests().len(), 3);
+    fs::remove_file(world.on_disk("/etc/kubernetes/aside/kube-scheduler.yaml")).unwrap();
+    roll_back_recovery(&world.options).unwrap();
+    assert_eq!(world.manifest("kube-scheduler.yaml"), "# managed\n");
+}
+
+/// With the token of the old cluster the old member has the ids of the new one.
+#[test]
+fn an_old_member_with_the_same_ids_is_known_to_be_back() {
+    let mut world = World::new();
+    world.recovery.restore.initial_cluster_token = "old".into();
+    fs::write(world.on_disk(DATA).join("member/mark"), "").unwrap();
+    apply_recovery(&world.recovery, &world.options).unwrap();
+    let watcher = Watcher::stopping_at("3!");
+    let options = world.options.clone().with_observer(watcher);
+    roll_back_recovery(&options).unwrap_err();
+    world.change_journal(|journal| {
+        journal["back"]["done"].as_array_mut().unwrap().pop();
+    });
+    roll_back_recovery(&world.options).unwrap();
+    assert!(world.on_disk(DATA).join("member/mark").exists());
+}

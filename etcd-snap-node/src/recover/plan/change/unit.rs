@@ -12,7 +12,7 @@ use super::{change, refused, text_of};
 use crate::recover::FileChange;
 use crate::recover::plan::PlanOptions;
 use crate::systemd::{self, WrittenWord};
-use crate::{Error, ErrorKind, Etcd, Origin, Result, Root, RunBy, discover};
+use crate::{Etcd, Origin, Result, Root, RunBy, discover};
 
 /// What a drop-in is called, with `.conf`, and its variables with `.env`: systemd applies drop-ins by the order of these names, whatever
 /// the directory. The second is behind `override.conf`, which `systemctl edit` makes.
@@ -78,31 +78,17 @@ fn require_none_of_earlier(directory: &Path, root: &Root) -> Result<()> {
     }
 }
 
-/// The name that comes after those of all drop-ins that the unit has.
+/// The name that comes after those of all drop-ins that the unit has. Where none does, the last one: what is behind it may be about something
+/// else, and what comes of it all is looked at.
 fn stem_behind(etcd: &Etcd) -> Result<&'static str> {
     let RunBy::Systemd { drop_ins, .. } = &etcd.run_by else {
         return Err(refused("it is not started by a unit"));
     };
-    let Some(last) = drop_ins.iter().max_by_key(|path| path.file_name()) else {
-        return Ok(STEMS[0]);
-    };
-    let is_behind = |stem: &&str| {
-        let name = format!("{stem}.conf");
-        last.file_name().is_none_or(|last| last < name.as_str())
-    };
-    STEMS.into_iter().find(is_behind).ok_or_else(|| {
-        Error::new(
-            ErrorKind::Refused,
-            format!(
-                "{} is applied after whatever would be written to give etcd another data directory, and could take it back",
-                last.display()
-            ),
-        )
-        .with_path(last)
-        .with_remedy(
-            "give that file a name that begins with a digit, or leave --new-data-dir out: the member is swapped in place then",
-        )
-    })
+    let [first, behind] = STEMS;
+    let last = drop_ins.iter().filter_map(|path| path.file_name()).max();
+    let name = format!("{first}.conf");
+    let is_enough = last.is_none_or(|last| last < name.as_str());
+    Ok(if is_enough { first } else { behind })
 }
 
 /// What systemd makes of it all. A variable can be unset by the unit, and a container may not see the directory.
@@ -190,6 +176,7 @@ pub(super) fn with_other_data_dir(line: &str, new: &str) -> Result<String> {
 mod tests {
     use super::*;
     use crate::DiscoverOptions;
+    use crate::ErrorKind;
     use crate::recover::plan::sample::Machine;
 
     #[test]
@@ -288,6 +275,12 @@ mod tests {
                 vec![("10-flags.conf", by_flag)],
                 vec!["50-etcd-snap.conf"],
             ),
+            // Of a generator that knows nothing of etcd.
+            (
+                BY_FLAG,
+                vec![("zzz-lxc.conf", of_limits)],
+                vec!["zz-etcd-snap.conf"],
+            ),
             // What `systemctl edit` makes.
             (
                 BY_FLAG,
@@ -334,7 +327,14 @@ mod tests {
                          --data-dir=/var/lib/etcd\n";
         let empty = "[Service]\n";
         for (unit, drop_ins, words) in [
-            (BY_FLAG, vec![("zzz.conf", empty)], "zzz.conf"),
+            (
+                BY_FLAG,
+                vec![(
+                    "zzz.conf",
+                    "[Service]\nExecStart=\nExecStart=/opt/etcd --data-dir=/var/lib/etcd\n",
+                )],
+                "etcd.service would still",
+            ),
             (
                 BY_FLAG,
                 vec![("zz-etcd-snap.conf", empty)],

@@ -6,6 +6,7 @@ use etcd_snap::{Cluster, Seen, SnapshotMember};
 use super::Planned;
 use crate::recover::plan::PlanOptions;
 use crate::recover::plan::elsewhere::quorum;
+use crate::recover::plan::options::PlannedBump;
 use crate::{Etcd, Finding, Result, network};
 
 /// What members answered.
@@ -157,6 +158,10 @@ pub(super) fn plan_file(planned: &Planned<'_>) -> Option<Finding> {
     if members < 2 || options.given.is_some() || options.plan_file.is_some() {
         return None;
     }
+    // Whoever says the same on each node needs no file for it.
+    if options.token.is_some() && options.bump != PlannedBump::Automatic {
+        return None;
+    }
     Some(
         Finding::warning(
             "plan-file-needed",
@@ -165,7 +170,10 @@ pub(super) fn plan_file(planned: &Planned<'_>) -> Option<Finding> {
                  token and revision would differ, and the members would not find together"
             ),
         )
-        .with_remedy("name one with --plan-file, copy it to the other nodes, and name it there too"),
+        .with_remedy(
+            "name one with --plan-file, copy it to the other nodes, and name it there too; or say --initial-cluster-token and \
+             --bump-revision on each of them",
+        ),
     )
 }
 

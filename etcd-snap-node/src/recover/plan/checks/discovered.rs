@@ -1,6 +1,7 @@
 //! What discovery found: here it counts as far as etcd would not start, or nobody could prove that it serves.
 
 use super::Planned;
+use crate::description::is_of_guesses;
 use crate::{Etcd, Finding, Severity};
 
 /// Judged by the plan itself, which knows more: who the new members are, where the data goes, whom it belongs to.
@@ -24,10 +25,13 @@ pub(super) fn look(planned: &Planned<'_>) -> Vec<Finding> {
         .etcd
         .findings
         .iter()
-        .filter(|it| it.severity == Severity::Error)
+        .filter(|it| it.severity == Severity::Error || is_of_guesses(&it.code))
         .filter(|it| !JUDGED_HERE.contains(&it.code.as_str()) && !is_known(it))
         .cloned()
         .map(|mut finding| {
+            if is_of_guesses(&finding.code) {
+                finding.severity = Severity::Error;
+            }
             if is_of_certificates(&finding.code) && !is_in_the_way(planned.etcd, &finding) {
                 finding.severity = Severity::Warning;
             }

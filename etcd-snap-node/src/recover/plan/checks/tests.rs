@@ -53,6 +53,7 @@ fn several_members_need_a_file_that_they_have_in_common() {
     for options in [
         machine.options().with_plan_file("/root/plan.yaml"),
         machine.options().with_alone(true),
+        machine.options().with_token("t").with_bump(1000),
     ] {
         let recovery = plan(&machine, TWO, options);
         assert_eq!(severity(&recovery, "plan-file-needed"), None);
@@ -322,4 +323,16 @@ fn a_name_that_only_a_shell_knows_is_no_members() {
         error.to_string().contains("a shell decides about it"),
         "{error}"
     );
+}
+
+/// What is known of such an etcd may be its defaults.
+#[test]
+fn nothing_is_recovered_on_guesses() {
+    for code in ["command-line-unknown", "config-file-unknown"] {
+        let mut machine = Machine::systemd();
+        machine.etcd().findings = vec![Finding::warning(code, "a shell decides")];
+        let recovery = plan(&machine, ONE, machine.options());
+        assert_eq!(severity(&recovery, code), Some(Severity::Error));
+        assert!(recovery.is_refused());
+    }
 }
