@@ -1,6 +1,7 @@
 //! Why nothing can be planned: what discovery found says it better than what planning stumbles over.
 
 use super::PlanOptions;
+use super::checks::is_of_certificates;
 use crate::{Error, ErrorKind, Etcd, Finding, Severity};
 
 /// Warnings that explain it where nothing is worse: what is read from a unit is not what a person meant.
@@ -10,15 +11,6 @@ const OF_VARIABLES: [&str; 4] = [
     "variable-not-expanded",
     "specifier-not-known",
 ];
-/// Errors that plans live with.
-const OTHERWISE: [&str; 5] = [
-    "certificate",
-    "client-certificate",
-    "authority",
-    "key-",
-    "owner-differs",
-];
-
 /// Puts what was found of an etcd in front of an error that comes of its description.
 pub(super) fn of_findings(etcd: &Etcd, options: &PlanOptions, error: Error) -> Error {
     if !comes_of_description(options, &error) {
@@ -69,8 +61,9 @@ fn comes_of_description(options: &PlanOptions, error: &Error) -> bool {
 }
 
 fn explaining(etcd: &Etcd) -> Vec<&Finding> {
-    let is_otherwise = |it: &&Finding| !OTHERWISE.iter().any(|begin| it.code.starts_with(begin));
-    let errors = etcd.findings.iter().filter(is_otherwise);
+    // Plans live with certificates that are wrong, and with data of another owner.
+    let is_in_the_way = |it: &&Finding| !is_of_certificates(&it.code) && it.code != "owner-differs";
+    let errors = etcd.findings.iter().filter(is_in_the_way);
     let errors: Vec<_> = errors.filter(|it| it.severity == Severity::Error).collect();
     if !errors.is_empty() {
         return errors;

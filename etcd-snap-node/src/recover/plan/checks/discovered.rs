@@ -71,7 +71,7 @@ fn is_in_the_way(etcd: &Etcd, finding: &Finding) -> bool {
 }
 
 /// Whoever takes a certificate, it was so before: an etcd that ran with them starts again.
-fn is_of_certificates(code: &str) -> bool {
+pub(in crate::recover::plan) fn is_of_certificates(code: &str) -> bool {
     ["certificate", "client-certificate", "authority", "key-"]
         .iter()
         .any(|beginning| code.starts_with(beginning))

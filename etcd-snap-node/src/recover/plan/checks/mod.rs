@@ -23,6 +23,7 @@ use crate::{Etcd, Finding, Result};
 
 pub(super) use access::owner;
 pub(super) use cluster::{Living, ask};
+pub(super) use discovered::is_of_certificates;
 
 /// All that is decided so far.
 pub(super) struct Planned<'a> {
